@@ -1,0 +1,1 @@
+"""Horosphere: metric learning in mixed geometry."""

@@ -1,0 +1,222 @@
+"""Hyperbolic space, with points kept as clipped tangent vectors at the origin."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from . import geodesic, poincare
+from .poincare import rescale
+from .space import NORM_TOLERANCE, Space, at_least_float32, check_finite, full_precision, quantiles
+
+#: A point this close to its clip radius counts as clipped.
+AT_CLIP = 1 - 1e-4
+
+
+class Hyperbolic(Space):
+    """Hyperbolic space of sectional curvature −c, c = `curvature` > 0.
+
+    A point is a tangent vector v at the origin, clipped to norm `clip`; its place in the Poincaré ball is
+    exp0(v) = tanh(√c‖v‖) v/(√c‖v‖), and its distance to the origin is 2‖v‖ (Lorentz libraries often use ‖v‖). So points
+    know no boundary and survive half precision. √c · clip says how hyperbolic a model can be: 0.727 with the defaults,
+    which are Hyp-ViT's, and the largest distance is 4 · clip.
+
+    Args:
+        curvature: c; the start value where it is learned.
+        clip: largest norm of a point, or None for no clip (Hyp-ViT, Eq. 7).
+        clipping: "hard" cuts at the clip as published; "soft" is clip · tanh(‖v‖/clip), whose gradient never vanishes.
+        radius: a norm that every point gets, in place of clipping: distance is then a monotone function of cosine (the
+            control that HypMix's published code trains).
+        learnable_curvature: learn log c, bounded smoothly by `curvature_bounds`.
+        curvature_bounds: the open interval in which a learned curvature stays.
+
+    Raises:
+        ValueError: for an option outside its range.
+    """
+
+    def __init__(
+        self,
+        curvature: float = 0.1,
+        clip: float | None = 2.3,
+        *,
+        clipping: str = "hard",
+        radius: float | None = None,
+        learnable_curvature: bool = False,
+        curvature_bounds: tuple[float, float] = (1e-3, 10.0),
+    ):
+        super().__init__()
+        if not (curvature > 0 and math.isfinite(curvature)):
+            raise ValueError(f"curvature={curvature}: c is a positive number (the sectional curvature is −c)")
+        if clip is not None and not clip > 0:
+            raise ValueError(f"clip={clip}: the clip radius is a positive norm, or None for no clip")
+        if clipping not in ("hard", "soft"):
+            raise ValueError(f"clipping={clipping!r}: expected 'hard' or 'soft'")
+        if radius is not None and not radius > 0:
+            raise ValueError(f"radius={radius}: a fixed radius is a positive norm, or None for a free one")
+        self.clip, self.clipping, self.fixed_radius = clip, clipping, radius
+        self.curvature_bounds = tuple(curvature_bounds)
+        if learnable_curvature:
+            low, high = (math.log(bound) for bound in curvature_bounds)
+            share = (math.log(curvature) - low) / (high - low)
+            if not 0 < share < 1:
+                raise ValueError(f"curvature={curvature} must lie strictly inside curvature_bounds={curvature_bounds}")
+            self.log_curvature = nn.Parameter(torch.tensor(math.log(share / (1 - share))))
+        else:
+            self.log_curvature = None
+            self._curvature = float(curvature)
+
+    def _c(self) -> float | Tensor:
+        """c as a number where it is fixed (exact in every dtype), as a tensor in the graph where it is learned."""
+        if self.log_curvature is None:
+            return self._curvature
+        low, high = (math.log(bound) for bound in self.curvature_bounds)
+        # A sigmoid in log c keeps c inside its bounds without a clamp that would stop the gradient.
+        return (low + (high - low) * self.log_curvature.sigmoid()).exp()
+
+    @property
+    def curvature(self) -> float:
+        """c as it is now."""
+        return float(self._c() if self.log_curvature is None else self._c().detach())
+
+    def forward(self, features: Tensor) -> Tensor:
+        v = at_least_float32(features)
+        if self.fixed_radius is not None:
+            # Below the smallest useful norm a vector has no direction and stays where it is.
+            return rescale(v, lambda n: self.fixed_radius * (n / 1e-12).clamp_max(1))
+        if self.clip is None:
+            return v
+        if self.clipping == "soft":
+            return rescale(v, lambda n: self.clip * (n / self.clip).tanh())
+        norm = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+        # Dividing by the larger of norm and clip, and not min(1, clip/norm), keeps the gradient at v = 0 finite.
+        return v * (self.clip / norm.clamp_min(self.clip))
+
+    def distance(self, x: Tensor, y: Tensor) -> Tensor:
+        root = self._c() ** 0.5
+        return geodesic.elementwise(at_least_float32(x), at_least_float32(y), root) / root
+
+    def pairwise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        c = self._c()
+        root = c**0.5
+        x = at_least_float32(x) * root
+        y = None if y is None else at_least_float32(y) * root
+        if isinstance(c, float):
+            return geodesic.pairwise(x, y, 1 / root)
+        return geodesic.pairwise(x, y) / root
+
+    def radius(self, x: Tensor) -> Tensor:
+        """2‖v‖."""
+        return 2 * torch.linalg.vector_norm(at_least_float32(x), dim=-1)
+
+    def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The Lorentz lift: ⟨q, k⟩ = −cosh(√c D), the query's time coordinate negated."""
+        keys = self.to_lorentz(x) * self._c() ** 0.5
+        return torch.cat([-keys[:, :1], keys[:, 1:]], 1), keys
+
+    def telemetry(self, x: Tensor) -> dict[str, float]:
+        """`curvature`, `clip_fraction` (points at the clip) and quantiles of √c‖v‖."""
+        norm = torch.linalg.vector_norm(at_least_float32(x), dim=-1).detach()
+        out = {"curvature": self.curvature}
+        if self.fixed_radius is None and self.clip is not None:
+            # A soft clip is never reached: there, 1 % short of it counts.
+            edge = self.clip * (AT_CLIP if self.clipping == "hard" else 0.99)
+            out["clip_fraction"] = float((norm >= edge).float().mean())
+        return out | quantiles(norm * self.curvature**0.5, "sqrt_c_norm")
+
+    def check(self, x: Tensor) -> None:
+        check_finite(x, "hyperbolic space")
+        norms = torch.linalg.vector_norm(at_least_float32(x), dim=1)
+        if self.fixed_radius is not None:
+            off = ((norms - self.fixed_radius).abs() > NORM_TOLERANCE * self.fixed_radius) & (norms > 0)
+            expected = f"{self.fixed_radius:g} (the fixed radius)"
+        elif self.clip is not None:
+            off, expected = norms > self.clip * (1 + NORM_TOLERANCE), f"at most {self.clip:g} (the clip)"
+        else:
+            return
+        if off.any():
+            raise ValueError(
+                f"{int(off.sum())} of {len(x)} points have a norm such as {float(norms[off][0]):.4g}, expected {expected}: "
+                "these look like features; place them first with points = space(features)"
+            )
+
+    def describe(self) -> dict:
+        return {
+            "kind": "hyperbolic",
+            "curvature": self.curvature,
+            "clip": self.clip,
+            "clipping": self.clipping,
+            "radius": self.fixed_radius,
+            "learnable_curvature": self.log_curvature is not None,
+            "curvature_bounds": list(self.curvature_bounds),
+        }
+
+    # Other models of the same space. Each `to_` takes points (…, d), each `from_` gives points (…, d).
+
+    def to_poincare(self, x: Tensor) -> Tensor:
+        """Ball coordinates (…, d), inside radius 1/√c."""
+        root = self._c() ** 0.5
+        return rescale(at_least_float32(x), lambda n: (root * n).tanh() / root)
+
+    def from_poincare(self, ball: Tensor) -> Tensor:
+        """Points from ball coordinates (…, d). Raises ValueError on or outside the boundary."""
+        root = self._c() ** 0.5
+        ball = at_least_float32(ball)
+        self._check_inside(ball * root, "ball")
+        return rescale(ball, lambda n: (root * n).atanh() / root)
+
+    def to_lorentz(self, x: Tensor) -> Tensor:
+        """Hyperboloid coordinates (…, d + 1), time first, ⟨x, x⟩ = −1/c."""
+        root = self._c() ** 0.5
+        x = at_least_float32(x)
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return torch.cat([(2 * root * norm).cosh() / root, rescale(x, lambda n: (2 * root * n).sinh() / root)], -1)
+
+    def from_lorentz(self, hyperboloid: Tensor) -> Tensor:
+        """Points from hyperboloid coordinates (…, d + 1), time first; only the space part is read."""
+        root = self._c() ** 0.5
+        return rescale(at_least_float32(hyperboloid)[..., 1:], lambda n: (root * n).asinh() / (2 * root))
+
+    def to_klein(self, x: Tensor) -> Tensor:
+        """Klein disk coordinates (…, d), inside radius 1/√c, where geodesics are straight."""
+        root = self._c() ** 0.5
+        return rescale(at_least_float32(x), lambda n: (2 * root * n).tanh() / root)
+
+    def from_klein(self, klein: Tensor) -> Tensor:
+        """Points from Klein disk coordinates (…, d). Raises ValueError on or outside the boundary."""
+        root = self._c() ** 0.5
+        klein = at_least_float32(klein)
+        self._check_inside(klein * root, "Klein disk")
+        return rescale(klein, lambda n: (root * n).atanh() / (2 * root))
+
+    def _check_inside(self, scaled: Tensor, model: str) -> None:
+        norms = torch.linalg.vector_norm(scaled, dim=-1)
+        if not (norms < 1).all():
+            raise ValueError(
+                f"coordinates outside the {model}: √c‖x‖ reaches {float(norms.max()):.6g}, expected below 1 for "
+                f"c = {self.curvature:g}; check the curvature, or convert in float64"
+            )
+
+    # Maps between points, through the ball.
+
+    def expmap(self, x: Tensor, v: Tensor) -> Tensor:
+        """The point reached from point x (…, d) along tangent vector v (…, d) at x, in ball coordinates; length λ_x‖v‖."""
+        with full_precision(x):
+            return self.from_poincare(poincare.expmap(self.to_poincare(x), at_least_float32(v), self._c()))
+
+    def logmap(self, x: Tensor, y: Tensor) -> Tensor:
+        """The tangent vector at point x (…, d), in ball coordinates, whose `expmap` is point y (…, d)."""
+        with full_precision(x):
+            return poincare.logmap(self.to_poincare(x), self.to_poincare(y), self._c())
+
+    def mobius_add(self, x: Tensor, y: Tensor) -> Tensor:
+        """x ⊕ y for points (…, d): the translation that takes the origin to x, applied to y."""
+        with full_precision(x):
+            return self.from_poincare(poincare.mobius_add(self.to_poincare(x), self.to_poincare(y), self._c()))
+
+    def midpoint(self, x: Tensor, y: Tensor) -> Tensor:
+        """The point half way along the geodesic from point x (…, d) to point y (…, d)."""
+        total = self.to_lorentz(x) + self.to_lorentz(y)
+        # ⟨total, total⟩ = −(2 cosh(√c D/2))²/c, taken from the distance because the Lorentz product would cancel.
+        root = self._c() ** 0.5
+        half = (root * self.distance(x, y) / 2).cosh()
+        return self.from_lorentz(total / (2 * half.unsqueeze(-1)))

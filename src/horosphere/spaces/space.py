@@ -1,0 +1,95 @@
+"""What every space can do: place features, measure distances, describe itself."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+#: How far a norm may stand off before points are refused as un-projected features (half precision included).
+NORM_TOLERANCE = 5e-3
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """`x` in float32, or in float64 where it already is: distances never run in half precision."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """A context in which autocast leaves matrix products of tensors like `x` alone."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+class Space(nn.Module, ABC):
+    """A geometry: how features become points, and how far apart points are.
+
+    Features are (n, d) and Euclidean; points are one tensor (n, `dim(d)`). Distances are computed in float32, or float64
+    where the points are float64, whatever autocast says.
+    """
+
+    #: False where no single point is the origin (the sphere), so that `radius` has no meaning.
+    has_origin: bool = True
+
+    @property
+    def name(self) -> str:
+        """One word for tables and logs."""
+        return type(self).__name__.lower()
+
+    def dim(self, features: int) -> int:
+        """Columns of the points that `features` columns of features give."""
+        return features
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (n, d) → points (n, `dim(d)`), float32 or float64."""
+
+    @abstractmethod
+    def distance(self, x: Tensor, y: Tensor) -> Tensor:
+        """Distance of points with points, elementwise with broadcasting: (…, p), (…, p) → (…).
+
+        Computed by difference: exact at coincidence, where it is 0 and its subgradient is 0.
+        """
+
+    @abstractmethod
+    def pairwise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Distance of every point of `x` (n, p) with every point of `y` (m, p), or of `x`: (n, m).
+
+        Computed from the Gram matrix. Without `y` the diagonal is exactly 0.
+        """
+
+    @abstractmethod
+    def radius(self, x: Tensor) -> Tensor:
+        """Distance of points (…, p) to the origin: (…). Raises ValueError where the space has no origin."""
+
+    @abstractmethod
+    def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (n, p) → (queries, keys), each (n, q), whose inner products rank as −distance.
+
+        For one query the ranking over keys is exact in exact arithmetic. Raises ValueError where no such lift exists.
+        """
+
+    @abstractmethod
+    def telemetry(self, x: Tensor) -> dict[str, float]:
+        """What to watch in points (n, p) while training, as plain numbers."""
+
+    @abstractmethod
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError where `x` cannot be points of this space: most often features that were never placed in it."""
+
+    @abstractmethod
+    def describe(self) -> dict:
+        """The space as JSON-able values; `horosphere.spaces.from_description` makes the same space of it."""
+
+
+def check_finite(x: Tensor, space: str) -> None:
+    """Raise ValueError where points are not a finite (n, p) tensor."""
+    if x.ndim != 2:
+        raise ValueError(f"points of {space} are a matrix (n, p); given: shape {tuple(x.shape)}")
+    if not torch.isfinite(x).all():
+        bad = int((~torch.isfinite(x)).any(1).sum())
+        raise ValueError(f"{bad} of {len(x)} points of {space} hold NaN or infinity; look at the features they came from")
+
+
+def quantiles(values: Tensor, prefix: str) -> dict[str, float]:
+    """The 5, 50 and 95 % quantiles of a vector, as `prefix_q05`, …"""
+    q = torch.quantile(values[:100_000].float(), torch.tensor([0.05, 0.5, 0.95], device=values.device))
+    return {f"{prefix}_q{name}": float(v) for name, v in zip(("05", "50", "95"), q, strict=True)}

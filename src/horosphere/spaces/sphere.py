@@ -1,0 +1,62 @@
+"""The unit sphere, where distance is a function of cosine."""
+
+import torch
+from torch import Tensor
+
+from .space import NORM_TOLERANCE, Space, at_least_float32, check_finite, full_precision
+
+
+class Sphere(Space):
+    """Unit vectors with D_cos(x, y) = ‖x − y‖² = 2 − 2 cosine, in [0, 4] (Hyp-ViT, Eq. 4).
+
+    The published code of Hyp-ViT uses logits cosine/τ; in the words of this package that is −D_cos/(2τ), so its τ = 0.1
+    is `temperature=0.2` here. D_cos is a squared distance: it ranks as cosine does, and obeys the triangle inequality
+    only after a square root.
+    """
+
+    has_origin = False
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = at_least_float32(features)
+        norm = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+        # A zero vector has no direction: it stays zero, with a zero gradient, instead of dividing by nothing.
+        return features / torch.where(norm > torch.finfo(norm.dtype).tiny, norm, torch.inf)
+
+    def distance(self, x: Tensor, y: Tensor) -> Tensor:
+        return (at_least_float32(x) - at_least_float32(y)).square().sum(-1)
+
+    def pairwise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        x = at_least_float32(x)
+        y_ = x if y is None else at_least_float32(y)
+        with full_precision(x):
+            distances = (2 - 2 * (x @ y_.mT)).clamp_min(0)
+        if y is None:
+            distances = distances.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), 0)
+        return distances
+
+    def radius(self, x: Tensor) -> Tensor:
+        raise ValueError("a sphere has no origin, so its points have no radius; ask a hyperbolic or Euclidean part")
+
+    def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """⟨q, k⟩ = cosine."""
+        x = at_least_float32(x)
+        return x, x
+
+    def telemetry(self, x: Tensor) -> dict[str, float]:
+        """`concentration`: length of the mean point, 0 where points surround the sphere, 1 where all coincide."""
+        return {"concentration": float(at_least_float32(x).mean(0).norm())}
+
+    def check(self, x: Tensor) -> None:
+        check_finite(x, "the sphere")
+        norms = torch.linalg.vector_norm(at_least_float32(x), dim=1)
+        # A zero vector is what a zero feature becomes, so it passes.
+        off = ((norms - 1).abs() > NORM_TOLERANCE) & (norms > 0)
+        if off.any():
+            worst = float(norms[off][0])
+            raise ValueError(
+                f"{int(off.sum())} of {len(x)} points are not unit vectors (norm {worst:.4g}, expected 1): "
+                "these look like features; place them first with points = space(features)"
+            )
+
+    def describe(self) -> dict:
+        return {"kind": "sphere"}
