@@ -54,21 +54,19 @@ class _Pairwise(torch.autograd.Function):
         v, sigma = (u, rho) if y is None else _polar(y)
         with torch.autocast(x.device.type, enabled=False):
             sinh_u, sinh_v = (2 * rho).sinh(), (2 * sigma).sinh()
-            q = torch.addmm(sinh_u @ sinh_v.mT, sinh_u * u, (sinh_v * v).mT, beta=0.5, alpha=-0.5).clamp_min_(0)
-            # sinh(ρ − σ) as a product of rank two, which needs no special function per pair.
-            left, right = torch.cat([rho.sinh(), -rho.cosh()], 1), torch.cat([sigma.cosh(), sigma.sinh()], 1)
-            t = left @ right.mT
-        q.addcmul_(t, t)
+            # z = 2q, as two products: B_i B_j (1 − u_i·v_j), and sinh(ρ − σ) = sinh ρ cosh σ − cosh ρ sinh σ.
+            z = torch.cat([-sinh_u * u, sinh_u], 1) @ torch.cat([sinh_v * v, sinh_v], 1).mT
+            t = torch.cat([rho.sinh(), -rho.cosh()], 1) @ torch.cat([sigma.cosh(), sigma.sinh()], 1).mT
+        z.clamp_min_(0).addcmul_(t, t, value=2)
         if y is None:
-            q.fill_diagonal_(0)
-        w = torch.addcmul(q, q, q).sqrt_()
-        distances = q.add_(w).mul_(2).log1p_().mul_(scale)
+            z.fill_diagonal_(0)
+        w = torch.addcmul(z, z, z, value=0.5, out=t).sqrt_()  # √2 sqrt(q (1 + q))
+        distances = _log1p(z.add_(w, alpha=2**0.5)).mul_(scale)
         if any(ctx.needs_input_grad):
-            # Below this q is rounding noise and so would be the gradient: coincident pairs get the subgradient 0.
+            # Below this the difference is rounding noise, and so would be the gradient: the subgradient there is 0.
             noise = 1e-6 * torch.minimum(sinh_u.amax() * sinh_v.amax(), sinh_u.new_ones(())).sqrt()
-            w.masked_fill_(w <= noise, torch.inf)
-            ctx.save_for_backward(u, rho, v, sigma, w)
-            ctx.same, ctx.scale = y is None, scale
+            ctx.save_for_backward(u, rho, v, sigma, torch.where(w > noise, w, torch.inf))
+            ctx.same, ctx.scale = y is None, scale * 2**0.5
         return distances
 
     @staticmethod
@@ -95,6 +93,13 @@ def _pull(weights: Tensor, u: Tensor, rho: Tensor, v: Tensor, sigma: Tensor) -> 
     along = (towards * u).sum(1, keepdim=True)
     radial = (2 * rho).sinh() * cosh - (2 * rho).cosh() * along
     return u * radial - _slope(rho) / 2 * (towards - u * along)
+
+
+def _log1p(z: Tensor) -> Tensor:
+    """log(1 + z) in place: the rounding of 1 + z is put right to first order. Several times torch's log1p on a CPU."""
+    one_more = z + 1
+    lost = z.sub_(one_more.sub(1)).div_(one_more)
+    return one_more.log_().add_(lost)
 
 
 class _Elementwise(torch.autograd.Function):

@@ -1,0 +1,10 @@
+"""What training minimises. Every loss is a function of distances in a space: `loss(points, labels)` → scalar.
+
+Imports `spaces` only; `training` builds losses from a config.
+"""
+
+from . import hypmix
+from .hypmix import ConvexCombination
+from .pairwise import PairwiseCrossEntropy
+
+__all__ = ["ConvexCombination", "PairwiseCrossEntropy", "hypmix"]
