@@ -55,6 +55,7 @@ class Hyperbolic(Space):
             raise ValueError(f"radius={radius}: a fixed radius is a positive norm, or None for a free one")
         self.clip, self.clipping, self.fixed_radius = clip, clipping, radius
         self.curvature_bounds = tuple(curvature_bounds)
+        self._curvature = float(curvature)
         if learnable_curvature:
             low, high = (math.log(bound) for bound in curvature_bounds)
             share = (math.log(curvature) - low) / (high - low)
@@ -63,7 +64,6 @@ class Hyperbolic(Space):
             self.log_curvature = nn.Parameter(torch.tensor(math.log(share / (1 - share))))
         else:
             self.log_curvature = None
-            self._curvature = float(curvature)
 
     def _c(self) -> float | Tensor:
         """c as a number where it is fixed (exact in every dtype), as a tensor in the graph where it is learned."""
@@ -142,7 +142,7 @@ class Hyperbolic(Space):
     def describe(self) -> dict:
         return {
             "kind": "hyperbolic",
-            "curvature": self.curvature,
+            "curvature": self._curvature,
             "clip": self.clip,
             "clipping": self.clipping,
             "radius": self.fixed_radius,

@@ -55,17 +55,16 @@ class Mixed(Space):
             )
         self.parts = nn.ModuleList(parts)
         self.slices = None if slices is None else [tuple(columns) for columns in slices]
-        self.total_weight = sum(weights)
+        self._weights = weights
         if learnable_weights:
             self.log_weights = nn.Parameter(torch.tensor(weights).log())
         else:
             self.log_weights = None
-            self._weights = weights
         self.has_origin = any(part.has_origin for part in parts)
 
     def _w(self) -> Sequence[float] | Tensor:
         """The weights as numbers where fixed, as a tensor in the graph where learned."""
-        return self._weights if self.log_weights is None else self.total_weight * self.log_weights.softmax(0)
+        return self._weights if self.log_weights is None else sum(self._weights) * self.log_weights.softmax(0)
 
     @property
     def weights(self) -> list[float]:
@@ -173,7 +172,7 @@ class Mixed(Space):
         return {
             "kind": "mixed",
             "parts": [part.describe() for part in self.parts],
-            "weights": self.weights,
+            "weights": self._weights,
             "slices": None if self.slices is None else [list(columns) for columns in self.slices],
             "learnable_weights": self.log_weights is not None,
         }

@@ -77,7 +77,10 @@ class Space(nn.Module, ABC):
 
     @abstractmethod
     def describe(self) -> dict:
-        """The space as JSON-able values; `horosphere.spaces.from_description` makes the same space of it."""
+        """The space as it was made, as JSON-able values: `horosphere.spaces.from_description` makes it again.
+
+        What it has learned since is in its `state_dict`.
+        """
 
 
 def check_finite(x: Tensor, space: str) -> None:

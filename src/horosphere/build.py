@@ -1,0 +1,120 @@
+"""From a config to the objects that it means: data, space, loss and model."""
+
+import dataclasses
+
+from torch import nn
+
+from . import spaces
+from .config import Config, DataConfig, PartConfig, SpaceConfig
+from .data import RetrievalData, load_data
+from .errors import InputError
+from .losses import ConvexCombination, PairwiseCrossEntropy
+from .models import Embedder
+from .spaces import Euclidean, Hyperbolic, Mixed, Space, Sphere
+
+
+def space(config: SpaceConfig) -> Space:
+    """The space; a single part of weight 1 is that geometry itself."""
+    with _as_input_error():
+        parts = [_part(part) for part in config.parts]
+        weights = [part.weight for part in config.parts]
+        if len(parts) == 1 and weights == [1.0] and not config.learnable_weights:
+            return parts[0]
+        return Mixed(parts, weights, learnable_weights=config.learnable_weights)
+
+
+def _part(config: PartConfig) -> Space:
+    if config.kind == "hyperbolic":
+        return Hyperbolic(
+            config.curvature,
+            config.clip,
+            clipping=config.clipping,
+            radius=config.radius,
+            learnable_curvature=config.learnable_curvature,
+        )
+    return {"sphere": Sphere, "euclidean": Euclidean}[config.kind]()
+
+
+def loss(config: Config, space: Space) -> nn.Module:
+    """The loss on points of `space`."""
+    options = config.loss
+    shared = {"reduction": options.reduction, "negatives": options.negatives}
+    with _as_input_error():
+        if options.mixing == "distances":
+            if options.part_temperatures:
+                raise InputError("loss.part_temperatures belong to loss.mixing=losses; set loss.temperature instead")
+            return PairwiseCrossEntropy(space, options.temperature, **shared)
+        if not isinstance(space, Mixed):
+            raise InputError(f"loss.mixing=losses needs a space of several parts; this one is {space.name} alone")
+        temperatures = options.part_temperatures or (options.temperature,) * len(space.parts)
+        if len(temperatures) != len(space.parts):
+            raise InputError(f"{len(space.parts)} parts but {len(temperatures)} loss.part_temperatures; give one a part")
+        parts = zip(space.parts, temperatures, strict=True)
+        losses = [PairwiseCrossEntropy(part, temperature, **shared) for part, temperature in parts]
+        return ConvexCombination(space, losses, space.weights)
+
+
+def data(config: DataConfig) -> RetrievalData:
+    """The whole data set."""
+    return load_data(config.layout, config.root)
+
+
+def splits(config: Config, data: RetrievalData) -> tuple[RetrievalData, RetrievalData]:
+    """(what to train on, what to judge on): see `EvaluationConfig.judge`."""
+    if config.evaluation.judge == "validation":
+        return data.hold_out(config.data.validation_fraction, config.data.validation_seed)
+    return data.select("train"), judged(data)
+
+
+def judged(data: RetrievalData) -> RetrievalData:
+    """The test split, or query and gallery."""
+    return data.select(*(("test",) if "test" in data.split else ("query", "gallery")))
+
+
+def embedder(config: Config, data: RetrievalData) -> Embedder:
+    """The model, untrained but for its encoder's weights, with the config's changes to the preprocessing."""
+    options, where = config.model, space(config.space)
+    shared = {"dim": options.dim, "heads": options.heads, "normalise_encoding": options.normalise_encoding}
+    if (options.encoder is None) != (data.features is not None):
+        given = (
+            "features, so model.encoder must be None" if data.features is not None else "images, so it needs model.encoder"
+        )
+        raise InputError(f"the data set {data.name} holds {given}")
+    if options.encoder is None:
+        return Embedder(None, where, width=data.features.shape[1], **shared)
+    encoder_options = dict(options.encoder_options)
+    if config.data.grey:
+        encoder_options["in_chans"] = 1
+    model = Embedder(
+        options.encoder,
+        where,
+        pretrained=options.pretrained,
+        checkpoint=options.checkpoint,
+        freeze=options.freeze,
+        encoder_options=encoder_options,
+        **shared,
+    )
+    changes = {name: value for name in ("size", "resize") if (value := getattr(config.data, name)) is not None}
+    if "size" in changes:
+        changes.setdefault("resize", changes["size"])
+    if (config.data.mean is None) != (config.data.std is None):
+        raise InputError("data.mean and data.std belong together; give both or neither")
+    if config.data.mean is not None:
+        changes["mean"], changes["std"] = config.data.mean, config.data.std
+    model.preprocessing = dataclasses.replace(model.preprocessing, **changes)
+    if isinstance(where, spaces.Mixed) and not model.heads.shared:
+        for head, weight in zip(model.heads.linears, where.weights, strict=True):
+            # A part of weight 0 trains nothing, and several processes would wait for its gradient.
+            head.requires_grad_(weight > 0)
+    return model
+
+
+class _as_input_error:
+    """Values that a space or loss refuses came from the config: bad input."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, ValueError) and not isinstance(error, InputError):
+            raise InputError(str(error)) from None

@@ -1,0 +1,38 @@
+"""Images and cached features with their classes and splits, decoded, augmented and batched: everything exported here
+may be imported from here. Imports no other room; `training`, `evaluation` and `insight` read what this room yields."""
+
+from .dataset import RetrievalData
+from .decoding import Picture, UnreadableImage, decode
+from .features import load_arrays, save_arrays
+from .layouts import LAYOUTS, load_data
+from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, in_memory, training_batches
+from .sampler import ClassBalancedSampler
+from .sources import ArrayImages, FileImages, ImageSource, ZipImages
+from .transforms import Augmentation, Preprocessing, evaluation_view, normalise, training_view
+
+__all__ = [
+    "LAYOUTS",
+    "ArrayImages",
+    "Augmentation",
+    "Batch",
+    "ClassBalancedSampler",
+    "EmbeddingBatch",
+    "Failures",
+    "FileImages",
+    "ImageSource",
+    "Picture",
+    "Preprocessing",
+    "RetrievalData",
+    "UnreadableImage",
+    "ZipImages",
+    "decode",
+    "embedding_batches",
+    "evaluation_view",
+    "in_memory",
+    "load_arrays",
+    "load_data",
+    "normalise",
+    "save_arrays",
+    "training_batches",
+    "training_view",
+]

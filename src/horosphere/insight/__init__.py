@@ -1,0 +1,9 @@
+"""What the geometry does, as pictures: each function takes numbers or points and returns a matplotlib figure.
+
+Imports `spaces` and `evaluation`; `report` puts the figures on a page.
+"""
+
+from .figures import radii, recalls, scatter_against_cosine, training_curve
+from .sheets import retrieval_sheet
+
+__all__ = ["radii", "recalls", "retrieval_sheet", "scatter_against_cosine", "training_curve"]

@@ -1,0 +1,116 @@
+"""Plots. Figures are made without pyplot, so that nothing global is touched and no display is needed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ..spaces import Hyperbolic, Sphere
+
+# Okabe and Ito's colours, which colour-blind readers tell apart.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
+
+
+def _figure(width: float, height: float):
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=110)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=10)
+    return figure, axes
+
+
+def recalls(
+    names: Sequence[str], values: Sequence[float], intervals: Sequence[tuple[float, float] | None], k: int
+) -> Figure:
+    """Recall@k of several ways to rank, in percent, with their 95 % intervals over classes."""
+    figure, axes = _figure(7, 0.9 + 0.42 * len(names))
+    rows = np.arange(len(names))[::-1]
+    percent = 100 * np.asarray(values)
+    ends = [(value, value) if interval is None else interval for value, interval in zip(values, intervals, strict=True)]
+    low, high = 100 * np.asarray(ends).T
+    axes.errorbar(
+        percent, rows, xerr=[(percent - low).clip(0), (high - percent).clip(0)], fmt="o", color=BLUE, capsize=3, ms=6, lw=1.5
+    )
+    for value, row, end in zip(percent, rows, high, strict=True):
+        axes.annotate(
+            f"{value:.1f}", (max(value, end), row), xytext=(8, 0), textcoords="offset points", va="center", fontsize=10
+        )
+    axes.set_yticks(rows, names)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.margins(x=0.15)
+    axes.set_xlabel(f"Recall@{k}, %, with 95 % intervals over classes")
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def training_curve(metrics: Sequence[dict]) -> Figure:
+    """Loss over steps, and the held-out Recall@1 where it was measured."""
+    figure, axes = _figure(7, 3)
+    losses = [(entry["step"], entry["loss"]) for entry in metrics if "loss" in entry]
+    axes.plot(*zip(*losses, strict=True), color=BLUE, lw=1.5)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss", color=BLUE)
+    axes.grid(alpha=0.3)
+    validation = [(entry["step"], 100 * entry["validation/recall@1"]) for entry in metrics if "validation/recall@1" in entry]
+    if validation:
+        right = axes.twinx()
+        right.plot(*zip(*validation, strict=True), color=ORANGE, lw=1.5, marker="o", ms=4)
+        right.set_ylabel("held-out Recall@1, %", color=ORANGE)
+        right.spines["top"].set_visible(False)
+    return figure
+
+
+def radii(space: Hyperbolic, points: Tensor) -> Figure:
+    """How far from the origin points lie, as √c‖v‖, with the clip."""
+    figure, axes = _figure(7, 2.8)
+    root = space.curvature**0.5
+    norms = (root * points.float().norm(dim=1)).numpy()
+    end = 1.02 * max(norms.max(), 0 if space.clip is None else root * space.clip)
+    axes.hist(norms, bins=60, range=(0, end), color=BLUE)
+    if space.fixed_radius is None and space.clip is not None:
+        axes.axvline(root * space.clip, color=ORANGE, lw=2)
+        axes.annotate(
+            f"clip {root * space.clip:.3f} ",
+            (root * space.clip, 0.98),
+            xycoords=("data", "axes fraction"),
+            ha="right",
+            va="top",
+            color=ORANGE,
+        )
+    axes.set_xlabel(f"√c‖v‖ (n = {len(points):,} points, c = {space.curvature:.3g}; distance to the origin is 2‖v‖)")
+    axes.set_ylabel("points")
+    return figure
+
+
+def scatter_against_cosine(space: Hyperbolic, points: Tensor, labels, pairs: int = 20_000, seed: int = 0) -> Figure:
+    """Hyperbolic distance of random pairs against 2 − 2 cosine of their directions; a thin line means cosine in disguise."""
+    figure, axes = _figure(7, 4)
+    generator = np.random.default_rng(seed)
+    labels = np.asarray(labels)
+    first = generator.integers(0, len(points), pairs)
+    # Half the pairs are of one class where it has two images: they would hardly show otherwise.
+    order = np.argsort(labels, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    neighbour = order[(place[first] + 1) % len(order)]
+    second = np.where(np.arange(pairs) % 2 == 0, neighbour, generator.integers(0, len(points), pairs))
+    keep = first != second
+    first, second = first[keep], second[keep]
+    same = labels[first] == labels[second]
+    x, y = points[torch.from_numpy(first)].double(), points[torch.from_numpy(second)].double()
+    sphere = Sphere()
+    cosine, distance = sphere.distance(sphere(x), sphere(y)).numpy(), space.distance(x, y).detach().numpy()
+    for chosen, colour, name in ((~same, GREY, "other classes"), (same, ORANGE, "same class")):
+        label = f"{name} ({chosen.sum():,} pairs)"
+        axes.scatter(
+            cosine[chosen], distance[chosen], s=3, alpha=0.3, color=colour, label=label, linewidths=0, rasterized=True
+        )
+    axes.set_xlabel("2 − 2 cosine of the directions")
+    axes.set_ylabel("hyperbolic distance")
+    legend = axes.legend(frameon=False, markerscale=4, loc="lower right")
+    for handle in legend.legend_handles:
+        handle.set_alpha(1)
+    axes.grid(alpha=0.3)
+    return figure

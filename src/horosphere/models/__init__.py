@@ -1,0 +1,12 @@
+"""How images become points: timm encoders, heads, and the Embedder that joins them with a space.
+
+Imports `spaces` and `data`; `losses` beside it judges what it returns, `training` above it moves its weights.
+"""
+
+from .embedder import Embedder
+from .embedding import Embedded, embed_data
+from .encoders import create_encoder, freeze_encoder
+from .heads import Heads
+from .onnx import export_onnx
+
+__all__ = ["Embedded", "Embedder", "Heads", "create_encoder", "embed_data", "export_onnx", "freeze_encoder"]

@@ -1,0 +1,8 @@
+"""One function a row of a table: each returns the complete config of a run, and its docstring says what it is.
+
+Imports `config` alone, so that listing recipes loads no torch.
+"""
+
+from .registry import Recipe, get, names, recipe
+
+__all__ = ["Recipe", "get", "names", "recipe"]

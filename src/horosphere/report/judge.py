@@ -1,0 +1,129 @@
+"""Every way to rank the same images, judged side by side, and what the geometry did."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from torch import Tensor
+
+from ..config import EvaluationConfig
+from ..data import RetrievalData
+from ..errors import InputError
+from ..evaluation import CosineAgreement, RetrievalReport, cosine_agreement, evaluate_retrieval
+from ..spaces import Hyperbolic, Mixed, Space, Sphere
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to rank: a name, what it is, and its retrieval report, with the space and points behind it."""
+
+    name: str
+    meaning: str
+    report: RetrievalReport
+    space: Space
+    points: Tensor
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Rows by name, the name of the headline row, and the agreement with cosine of each hyperbolic part."""
+
+    rows: dict[str, Row]
+    headline: str
+    agreements: dict[str, CosineAgreement]
+    telemetry: dict[str, float]
+
+    def to_dict(self) -> dict:
+        """JSON-able values."""
+        return {
+            "headline": self.headline,
+            "rows": {name: {"meaning": row.meaning} | row.report.to_dict() for name, row in self.rows.items()},
+            "geometry": self.telemetry,
+            "cosine_agreement": {name: _plain(agreement) for name, agreement in self.agreements.items()},
+        }
+
+
+def _plain(agreement: CosineAgreement) -> dict:
+    """JSON knows no NaN: what cannot be measured is null there."""
+    values = asdict(agreement).items()
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values}
+
+
+def judge(
+    space: Space,
+    points: Tensor,
+    data: RetrievalData,
+    config: EvaluationConfig,
+    encodings: Tensor | None = None,
+    progress: bool = False,
+) -> Judgement:
+    """Judge points (n, p) of `space` by retrieval over `data`: its test images, or its queries against its gallery.
+
+    Rows: the mixture and each part alone; as the control, cosine between the directions of each part that is no sphere; and
+    with `encodings` (n, width) the encoder's own output by cosine.
+
+    Raises:
+        InputError: where `config.rank_by` names no row, or the data have nothing to judge.
+    """
+    ways = ways_to_rank(space, points, encodings)
+    headline = next(iter(ways)) if config.rank_by == "mixture" else config.rank_by
+    if headline not in ways:
+        raise InputError(f"evaluation.rank_by is {config.rank_by!r}; expected mixture or one of {', '.join(ways)}")
+    queries, gallery = queries_and_gallery(data)
+    rows = {}
+    for name, (meaning, own_space, own_points) in ways.items():
+        report = evaluate_retrieval(
+            own_points,
+            data.labels,
+            own_space,
+            config.ks,
+            queries=queries,
+            gallery=gallery,
+            bootstrap=config.bootstrap,
+            progress=progress,
+        )
+        rows[name] = Row(name, meaning, report, own_space, own_points)
+    agreements = {
+        name: cosine_agreement(row.space, row.points) for name, row in rows.items() if isinstance(row.space, Hyperbolic)
+    }
+    return Judgement(rows, headline, agreements, space.telemetry(points))
+
+
+def ways_to_rank(space: Space, points: Tensor, encodings: Tensor | None) -> dict[str, tuple[str, Space, Tensor]]:
+    """name → (meaning, space, points) of every way to rank the same images; the whole space comes first."""
+    ways: dict[str, tuple[str, Space, Tensor]] = {}
+    if isinstance(space, Mixed):
+        weights = " + ".join(f"{weight:.3g} {name}" for weight, name in zip(space.weights, space.names, strict=True))
+        ways["mixture"] = (f"the whole space: {weights}", space, points)
+        parts = list(zip(space.names, space.parts, space.split(points), strict=True))
+    else:
+        parts = [(space.name, space, points)]
+    for name, part, own in parts:
+        ways[name] = (describe(part), part, own.contiguous())
+    for name, part, own in parts:
+        if not isinstance(part, Sphere):
+            ways[f"{name} by cosine"] = ("control: cosine on the same head", Sphere(), Sphere()(own))
+    if encodings is not None:
+        ways["encoder"] = (
+            f"the encoder's own output, {encodings.shape[1]} columns, by cosine",
+            Sphere(),
+            Sphere()(encodings),
+        )
+    return ways
+
+
+def describe(space: Space) -> str:
+    """A space in a few words."""
+    if isinstance(space, Hyperbolic):
+        if space.fixed_radius is not None:
+            return f"hyperbolic, c = {space.curvature:.3g}, every norm {space.fixed_radius:g}"
+        clip = "no clip" if space.clip is None else f"{space.clipping} clip {space.clip:g}"
+        return f"hyperbolic, c = {space.curvature:.3g}, {clip}"
+    return {"sphere": "unit sphere, 2 − 2 cosine", "euclidean": "Euclidean distance"}.get(space.name, space.name)
+
+
+def queries_and_gallery(data: RetrievalData) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Positions of queries and gallery, or None for both where all images are both."""
+    if "query" not in data.split:
+        return None, None
+    return np.flatnonzero(data.split == "query"), np.flatnonzero(data.split == "gallery")

@@ -1,0 +1,137 @@
+"""report.json, report.html and the pictures of a run."""
+
+import base64
+import io
+import json
+from importlib.metadata import version
+from importlib.resources import files
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from .. import insight
+from ..config import to_yaml
+from ..data import UnreadableImage, evaluation_view
+from ..files import replacing, write_text
+from ..models import Embedded, Embedder
+from ..runs import Run
+from ..spaces import Hyperbolic
+from .judge import Judgement, judge, queries_and_gallery
+
+#: Images that could not be read are listed up to this many; the count is always whole.
+LISTED_FAILURES = 20
+
+
+def write_report(
+    run: Run, model: Embedder, embedded: Embedded, failures: dict[str, str], *, progress: bool = False
+) -> Judgement:
+    """Judge a run, write its pictures, report.html and, last, report.json, which marks the run as finished.
+
+    Args:
+        run: the run's folder.
+        model: the trained model, on the CPU.
+        embedded: the images to judge on, through the model.
+        failures: id → reason of every image that could not be read, in training or here.
+    """
+    config = run.config
+    encodings = embedded.encodings if config.model.encoder is not None else None
+    judgement = judge(model.space, embedded.points, embedded.data, config.evaluation, encodings, progress)
+    pictures = _pictures(run, model, embedded, judgement)
+    (run.folder / "pictures").mkdir(exist_ok=True)
+    embedded_pictures = []
+    for name, (caption, figure) in pictures.items():
+        content = _png(figure)
+        with replacing(run.folder / "pictures" / f"{name}.png") as temporary:
+            temporary.write_bytes(content)
+        embedded_pictures.append((name, caption, base64.b64encode(content).decode("ascii")))
+    report = {
+        "horosphere": version("horosphere"),
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "judged_on": config.evaluation.judge,
+        "data": embedded.data.name,
+        "images": len(embedded.data),
+        "failures": {"count": len(failures), "first": dict(list(failures.items())[:LISTED_FAILURES])},
+        **judgement.to_dict(),
+    }
+    html = _template().render(
+        report=report, config_yaml=to_yaml(config), pictures=embedded_pictures, ks=config.evaluation.ks
+    )
+    write_text(run.page_path, html)
+    write_text(run.report_path, json.dumps(report, indent=2) + "\n")
+    return judgement
+
+
+def _pictures(run: Run, model: Embedder, embedded: Embedded, judgement: Judgement) -> dict[str, tuple[str, Figure]]:
+    rows = list(judgement.rows.values())
+    k = run.config.evaluation.ks[0]
+    pictures = {
+        "recall": (
+            f"Recall@{k} of every way to rank the same images. Intervals that overlap much: a tie.",
+            insight.recalls(
+                [row.name for row in rows],
+                [row.report.recall[k] for row in rows],
+                [row.report.intervals.get(f"recall@{k}") for row in rows],
+                k,
+            ),
+        )
+    }
+    if any("loss" in entry for entry in run.metrics()):
+        pictures["training"] = ("The loss while training.", insight.training_curve(run.metrics()))
+    for row in rows:
+        if isinstance(row.space, Hyperbolic):
+            pictures[f"radius-{row.name}"] = (
+                f"Where the points of {row.name} lie. All at the clip: the radius says nothing.",
+                insight.radii(row.space, row.points),
+            )
+            pictures[f"cosine-{row.name}"] = (
+                f"Distance of {row.name} against cosine, pairs of one class and of two. A thin line: cosine in disguise.",
+                insight.scatter_against_cosine(row.space, row.points, embedded.data.labels),
+            )
+    if embedded.data.images is not None:
+        pictures["neighbours"] = (
+            "Queries with their nearest images and distances under each geometry: solid green is the right class, dashed "
+            "orange a wrong one. Half of the queries are drawn among those that the headline ranking gets wrong.",
+            _neighbours(model, embedded, judgement),
+        )
+    return pictures
+
+
+def _neighbours(model: Embedder, embedded: Embedded, judgement: Judgement, count: int = 4) -> Figure:
+    data, per_query = embedded.data, judgement.rows[judgement.headline].report.per_query
+    wrong, generator = per_query["rank"] > 0, np.random.default_rng(0)
+    chosen = []
+    for pool, wanted in ((per_query["index"][wrong], count // 2), (per_query["index"][~wrong], count - count // 2)):
+        chosen += generator.permutation(pool)[:wanted].tolist()
+
+    def image(position: int) -> np.ndarray:
+        try:
+            view = evaluation_view(data.images.read(position), model.preprocessing)
+        except UnreadableImage:  # it was readable when it was embedded, and a picture must not end a report
+            return np.zeros((2, 2, 3), np.uint8)
+        return view.permute(1, 2, 0).numpy()
+
+    _, gallery = queries_and_gallery(data)
+    ways = [row for name, row in judgement.rows.items() if " by cosine" not in name]
+    return insight.retrieval_sheet(
+        image,
+        data.labels,
+        [(row.name, row.space, row.points) for row in ways],
+        chosen,
+        np.arange(len(data)) if gallery is None else gallery,
+        lambda position: data.classes[data.labels[position]],
+    )
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.1f}"
+    environment.globals["metrics"] = lambda ks: [f"recall@{k}" for k in ks] + ["map_at_r", "r_precision"]
+    return environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))

@@ -1,0 +1,100 @@
+"""The folder of a run: what is in it, and how far it got."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from . import config as configs
+from .config import Config
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder.
+
+    config.yaml reads back with `--config`; metrics.jsonl has a line every few steps; checkpoint.pt is there until the run is
+    finished; model/ is the trained model; report.json and report.html judge it.
+    """
+
+    folder: Path
+
+    @classmethod
+    def create(cls, config: Config, folder: str | Path | None = None) -> "Run":
+        """A new run, with its config written. Without `folder`, the first free runs/NAME, runs/NAME-2, …
+
+        Raises InputError where `folder` holds something already.
+        """
+        if folder is None:
+            base = Path("runs") / (config.recipe or "run")
+            folder, count = base, 1
+            while folder.exists():
+                count += 1
+                folder = base.with_name(f"{base.name}-{count}")
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            hint = "continue it with --resume" if (folder / "config.yaml").exists() else "it holds other files"
+            raise InputError(f"the run folder {folder} is not empty ({hint}); give --run another folder")
+        run = cls(folder)
+        configs.write(config, run.config_path)
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """An existing run. Raises InputError where there is none."""
+        run = cls(Path(folder))
+        if not run.config_path.is_file():
+            raise InputError(f"{folder} is no run: expected config.yaml in it; runs are made by `horosphere train`")
+        return run
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def model_path(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def report_path(self) -> Path:
+        return self.folder / "report.json"
+
+    @property
+    def page_path(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is trained and judged."""
+        return self.report_path.is_file()
+
+    @cached_property
+    def config(self) -> Config:
+        return configs.read(self.config_path)
+
+    @property
+    def report(self) -> dict:
+        """What report.json says. Raises InputError where the run is not finished."""
+        if not self.finished:
+            raise InputError(f"{self.folder} has no report yet; finish it with `horosphere train --resume {self.folder}`")
+        return json.loads(self.report_path.read_text(encoding="utf-8"))
+
+    def metrics(self) -> list[dict]:
+        """The lines of metrics.jsonl; a line cut short by a kill is left out."""
+        lines = self.metrics_path.read_text(encoding="utf-8").splitlines() if self.metrics_path.is_file() else []
+        entries = []
+        for line in lines:
+            try:
+                entries.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return entries

@@ -1,0 +1,61 @@
+"""All that a run needs to go on as if it had never stopped."""
+
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from ..errors import InputError
+from ..files import replacing
+
+#: Raised when the contents change, so that an older checkpoint says so instead of failing half way.
+VERSION = 1
+
+
+def save(path: Path, *, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, scaler: dict, failures: dict) -> None:
+    """Write a checkpoint after `step` steps, all of it or nothing. Every process calls this; the first one writes.
+
+    The sampler and the augmentation are functions of (seed, step), so the step is their whole state.
+    """
+    own = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None}
+    random = [own]
+    if dist.is_available() and dist.is_initialized():
+        random = [None] * dist.get_world_size()
+        dist.all_gather_object(random, own)
+        if dist.get_rank() != 0:
+            return
+    state = {
+        "version": VERSION,
+        "step": step,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "scaler": scaler,
+        "random": random,
+        "failures": failures,
+    }
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load(path: Path) -> dict:
+    """Read a checkpoint, tensors and plain values only. Raises InputError where it is damaged or of another version."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise InputError(
+            f"the checkpoint {path} cannot be read ({error}); remove it to train the run from its start"
+        ) from None
+    if not isinstance(state, dict) or state.get("version") != VERSION:
+        raise InputError(f"the checkpoint {path} is of another version; remove it to train the run from its start")
+    return state
+
+
+def restore_random(states: list[dict], rank: int) -> None:
+    """Give this process the random state that it had. Raises InputError for another number of processes."""
+    world = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    if len(states) != world:
+        raise InputError(f"the checkpoint is of {len(states)} processes, this run has {world}: resume with the same number")
+    torch.set_rng_state(states[rank]["cpu"])
+    if states[rank]["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states[rank]["cuda"])

@@ -1,0 +1,66 @@
+"""A frozen encoder's output, computed once and kept between runs."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..config import Config
+from ..data import RetrievalData, load_arrays, save_arrays
+from ..models import Embedder, embed_data
+
+
+def cached_encodings(
+    model: Embedder, data: RetrievalData, config: Config, failures: dict[str, str], progress: bool = False
+) -> RetrievalData:
+    """The data set with the encoder's output in place of its images, from the cache folder or computed into it.
+
+    The cache's key is the encoder's weights and options, the preprocessing, and the names of the images with the size and
+    time of the file or folder that holds them. Images that cannot be read are added to `failures`.
+    """
+    path = cache_folder() / f"{_key(model, data, config)}.safetensors"
+    if path.is_file():
+        arrays = load_arrays(path, required=("features", "ids"))
+        features, ids = arrays["features"], arrays["ids"]
+        failures |= json.loads(str(arrays["failures"][0]))
+    else:
+        embedded = embed_data(
+            model,
+            data,
+            batch_size=config.evaluation.batch_size,
+            workers=config.training.workers,
+            progress="encoding" if progress else None,
+        )
+        features, ids = embedded.encodings.numpy(), embedded.data.ids
+        failures |= dict(embedded.failures)
+        save_arrays(path, features=features, ids=ids, failures=np.array([json.dumps(dict(embedded.failures))]))
+    kept = data.take(np.isin(data.ids, ids))
+    return replace(kept, images=None, features=features)
+
+
+def cache_folder() -> Path:
+    """Where encodings are kept: $HOROSPHERE_CACHE, or horosphere/ in the user's cache folder."""
+    if own := os.environ.get("HOROSPHERE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "horosphere"
+
+
+def _key(model: Embedder, data: RetrievalData, config: Config) -> str:
+    digest = hashlib.sha256()
+    root = Path(config.data.root or "")
+    stat = root.stat() if config.data.root else None
+    about = {
+        "encoder": model.encoder_name,
+        "options": model.encoder_options,
+        "preprocessing": asdict(model.preprocessing),
+        "root": None if stat is None else [str(root.resolve()), stat.st_size, stat.st_mtime_ns],
+        "ids": data.ids.tolist(),
+    }
+    digest.update(json.dumps(about, sort_keys=True).encode())
+    for name, tensor in model.encoder.state_dict().items():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+    return digest.hexdigest()[:32]

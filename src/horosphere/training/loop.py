@@ -1,0 +1,291 @@
+"""The training loop: one file to read from top to bottom."""
+
+import math
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+try:
+    from lightning_fabric import Fabric
+    from lightning_fabric.utilities.seed import seed_everything
+except ImportError:  # the same library inside the larger package
+    from lightning.fabric import Fabric
+    from lightning.fabric.utilities.seed import seed_everything
+
+from .. import build
+from ..config import Config, OptimiserConfig
+from ..data import ClassBalancedSampler, Failures, RetrievalData, in_memory, training_batches
+from ..errors import InputError
+from ..evaluation import evaluate_retrieval
+from ..models import Embedded, Embedder, embed_data
+from ..report import write_report
+from ..runs import Run
+from . import checkpoint
+from .distributed import gather
+from .encodings import cached_encodings
+from .metrics import Metrics
+
+
+def train(config: Config, folder: str | Path | None = None, *, progress: bool = True) -> Run:
+    """Train what a config says, judge it, and return the run with its report.
+
+    Args:
+        config: the whole run; `horosphere.recipes` has published and ready ones.
+        folder: where the run is kept; by default the first free runs/RECIPE, runs/RECIPE-2, …
+        progress: show bars.
+
+    Raises:
+        InputError: for a config that cannot be, before anything is trained.
+        KeyboardInterrupt: on Ctrl-C, after a checkpoint was written.
+    """
+    fabric = _launch(config)
+    # Several processes agree on the folder, which the first one makes.
+    run = Run.create(config, folder) if fabric.is_global_zero else None
+    run = fabric.broadcast(run)
+    return _train(fabric, run, progress)
+
+
+def resume(folder: str | Path, *, progress: bool = True) -> Run:
+    """Go on with a run that was stopped or killed: its weights end as if it had never been, bit for bit on the CPU.
+
+    A run without a checkpoint starts again; a finished run is returned as it is.
+    """
+    run = Run.open(folder)
+    if run.finished:
+        return run
+    return _train(_launch(run.config), run, progress)
+
+
+def _launch(config: Config) -> Fabric:
+    """As many processes as the config or torchrun says; each comes back from here."""
+    training = config.training
+    if training.validate_every and config.evaluation.judge != "validation":
+        raise InputError(
+            "training.validate_every needs evaluation.judge=validation: the test classes are read once, at the end"
+        )
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", 0)) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+    devices = local or training.devices
+    nodes = int(os.environ["WORLD_SIZE"]) // local if local else 1
+    fabric = Fabric(
+        accelerator="gpu" if training.accelerator == "cuda" else training.accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if devices * nodes > 1 else "auto",
+        precision=training.precision,
+    )
+    fabric.launch()
+    return fabric
+
+
+def _train(fabric: Fabric, run: Run, progress: bool) -> Run:
+    progress = progress and fabric.is_global_zero
+    # One seed for every process: the model starts alike everywhere. Data never draw from these generators.
+    seed_everything(run.config.seed, verbose=False)
+    job = _prepare(fabric, run, progress)
+    _fit(fabric, run, job, progress)
+    if fabric.is_global_zero:
+        job.full.save(run.model_path)
+    # Only what follows from the weights is left: a kill from here on costs no more than judging again.
+    fabric.barrier()
+    if fabric.world_size > 1:
+        torch.distributed.destroy_process_group()
+    if fabric.is_global_zero:
+        embedded = _embed(job.model, job.judged_inputs, run.config, "embedding" if progress else None)
+        embedded = replace(embedded, data=job.judged.take(np.isin(job.judged.ids, embedded.data.ids)))
+        write_report(run, job.full.to("cpu"), embedded, job.failures | dict(embedded.failures))
+        run.checkpoint_path.unlink(missing_ok=True)
+    return run
+
+
+@dataclass
+class _Job:
+    """What a config means. `model` trains; it is `full`, or its heads alone over cached encodings."""
+
+    full: Embedder
+    model: Embedder
+    training_data: RetrievalData
+    judged: RetrievalData
+    judged_inputs: RetrievalData
+    failures: dict[str, str]
+
+
+def _prepare(fabric: Fabric, run: Run, progress: bool) -> _Job:
+    config = run.config
+    data = build.data(config.data)
+    training_data, judged = build.splits(config, data)
+    full = build.embedder(config, data)
+    job = _Job(full, full, training_data, judged, judged, {})
+    if config.data.in_memory:
+        if config.data.augmentation.crops:
+            raise InputError(
+                "data.in_memory keeps evaluation views, which random crops would cut: set augmentation.scale to 1 1"
+            )
+        job.training_data, failed = in_memory(training_data, full.preprocessing, workers=config.training.workers)
+        job.failures |= dict(failed)
+    if config.data.cache_encodings:
+        if full.encoder is None or any(parameter.requires_grad for parameter in full.encoder.parameters()):
+            raise InputError("data.cache_encodings needs an encoder that is wholly frozen: set model.freeze to all")
+        full.to(fabric.device)
+        encode = partial(cached_encodings, full, config=config, failures=job.failures, progress=progress)
+        job.training_data, job.judged_inputs = encode(training_data), encode(judged)
+        job.model = full.without_encoder()
+    return job
+
+
+def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
+    """Train to the last step, from the checkpoint if there is one, and leave a checkpoint of the end."""
+    config, model, steps = run.config, job.model, run.config.training.steps
+    # Every process knows the labels of the whole batch, so that only points travel.
+    sampler = partial(
+        ClassBalancedSampler,
+        job.training_data.labels,
+        classes=config.batch.classes,
+        images=config.batch.images,
+        seed=config.seed,
+    )
+    everyone, own = sampler(), sampler(rank=fabric.global_rank, world=fabric.world_size)
+    loss = build.loss(config, model.space)
+    optimiser = torch.optim.AdamW(model.parameter_groups(config.optimiser.weight_decay), lr=config.optimiser.lr)
+    wrapped, wrapped_optimiser = fabric.setup(model, optimiser)
+    start = _restore(fabric, run, job, optimiser)
+
+    def save(step: int) -> None:
+        scaler = fabric.strategy.precision.state_dict()
+        checkpoint.save(
+            run.checkpoint_path, step=step, model=model, optimiser=optimiser, scaler=scaler, failures=job.failures
+        )
+
+    batches = training_batches(
+        job.training_data,
+        own,
+        model.preprocessing,
+        config.data.augmentation,
+        start=start,
+        stop=steps,
+        workers=config.training.workers,
+        seed=config.seed,
+    )
+    size = everyone.batch_size
+    bar = tqdm(
+        total=steps * size, initial=start * size, unit="img", desc="training", disable=not progress, dynamic_ncols=True
+    )
+    wrapped.train()
+    with bar, Metrics(run, start, writes=fabric.is_global_zero) as metrics, _Interrupt() as interrupt:
+        for batch in batches:
+            step = batch.step + 1
+            _note_failures(batch.failures, job.failures)
+            for group in wrapped_optimiser.param_groups:
+                group["lr"] = config.optimiser.lr * rate(config.optimiser, batch.step, steps)
+            inputs = batch.images.to(fabric.device) if model.encoder is None else model.normalise(batch.images)
+            points = gather(wrapped(inputs))
+            value = loss(points, torch.from_numpy(job.training_data.labels[everyone.batch(batch.step)]))
+            fabric.backward(value)
+            norm = None
+            if config.optimiser.clip_norm is not None:
+                # Fabric unscales first, so that the norm is the gradients' own.
+                norm = fabric.clip_gradients(
+                    wrapped, wrapped_optimiser, max_norm=config.optimiser.clip_norm, error_if_nonfinite=False
+                )
+            wrapped_optimiser.step()
+            wrapped_optimiser.zero_grad()
+            bar.update(size)
+            if step % config.training.log_every == 0 or step == steps:
+                entry = _entry(value, norm, optimiser, model, points, bar)
+                if not math.isfinite(entry["loss"]):
+                    raise InputError(
+                        f"the loss is {entry['loss']} at step {step}: lower optimiser.lr, raise loss.temperature, or set "
+                        f"training.precision to 32-true; {run.folder} keeps its last checkpoint"
+                    )
+                bar.set_postfix(loss=f"{entry['loss']:.4f}")
+                metrics.write(step, entry)
+            if config.training.validate_every and step % config.training.validate_every == 0:
+                metrics.write(step, _validate(model, job.judged_inputs, config))
+            if interrupt.requested:
+                # Several processes may be asked at different steps, so they go back to their last common checkpoint.
+                if fabric.world_size == 1:
+                    save(step)
+                raise KeyboardInterrupt
+            if step == steps or step % config.training.checkpoint_every == 0:
+                save(step)
+
+
+def _restore(fabric: Fabric, run: Run, job: _Job, optimiser: torch.optim.Optimizer) -> int:
+    """Take up the run's checkpoint, if it has one, and return the number of steps done."""
+    if not run.checkpoint_path.is_file():
+        return 0
+    state = checkpoint.load(run.checkpoint_path)
+    job.model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    fabric.strategy.precision.load_state_dict(state["scaler"])
+    job.failures |= state["failures"]
+    checkpoint.restore_random(state["random"], fabric.global_rank)
+    return state["step"]
+
+
+def _note_failures(new: Failures, known: dict[str, str]) -> None:
+    """One line for each image that cannot be read, however often it is drawn."""
+    for name, reason in new:
+        if name not in known:
+            known[name] = reason
+            tqdm.write(f"skipped {name}: {reason}", file=sys.stderr)
+
+
+def rate(config: OptimiserConfig, step: int, steps: int) -> float:
+    """Share of the learning rate at a step: a function of the step alone, so a resumed run has nothing to restore."""
+    if step < config.warmup:
+        return (step + 1) / (config.warmup + 1)
+    if config.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - config.warmup) / max(1, steps - config.warmup)))
+
+
+def _entry(value, norm, optimiser, model: Embedder, points, bar) -> dict[str, float]:
+    """A line of metrics. Here, and only here, the loop waits for the device."""
+    entry = {"loss": value.item(), "lr": optimiser.param_groups[0]["lr"]}
+    if norm is not None:
+        entry["gradient_norm"] = float(norm)
+    if bar.format_dict["rate"]:
+        entry["images_per_second"] = bar.format_dict["rate"]
+    return entry | model.space.telemetry(points.detach())
+
+
+def _validate(model: Embedder, judged: RetrievalData, config: Config) -> dict[str, float]:
+    """Recall and MAP@R of the held-out classes, by the whole space."""
+    embedded = _embed(model, judged, config)
+    report = evaluate_retrieval(embedded.points, embedded.data.labels, model.space, config.evaluation.ks, bootstrap=0)
+    scores = {f"validation/recall@{k}": value for k, value in report.recall.items()}
+    return scores | {"validation/map_at_r": report.map_at_r}
+
+
+def _embed(model: Embedder, data: RetrievalData, config: Config, progress: str | None = None) -> Embedded:
+    return embed_data(
+        model, data, batch_size=config.evaluation.batch_size, workers=config.training.workers, progress=progress
+    )
+
+
+class _Interrupt:
+    """Ctrl-C as a request that the loop meets at the end of a step; a second one stops at once."""
+
+    def __enter__(self) -> "_Interrupt":
+        self.requested = False
+        self._handler = None
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGINT, self._request)
+        return self
+
+    def _request(self, *_) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __exit__(self, *_) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
