@@ -56,7 +56,10 @@ def loss(config: Config, space: Space) -> nn.Module:
 
 def data(config: DataConfig) -> RetrievalData:
     """The whole data set."""
-    return load_data(config.layout, config.root)
+    options = dict(config.options)
+    if "superclasses" in options:
+        options["superclasses"] = str(options["superclasses"]).split(",")
+    return load_data(config.layout, config.root, **options)
 
 
 def splits(config: Config, data: RetrievalData) -> tuple[RetrievalData, RetrievalData]:

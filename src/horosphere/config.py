@@ -10,8 +10,9 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
 import yaml
 
 from .errors import InputError
@@ -69,6 +70,9 @@ class DataConfig:
     """How the data set is laid out: cub, cars, sop, inshop, omniglot, folder, table, features, digits, or auto."""
     root: str | None = None
     """Folder, zip (read in place) or file of the data set."""
+    options: dict[str, int | str] = field(default_factory=dict)
+    """Options of the layout: train_classes (how many, in sorted order) for folder, table and features; for table the columns
+    image, label, split and superclasses (comma-separated)."""
     resize: int | None = None
     """Shorter side before the centre crop, pixels; by default what the encoder's weights ask for."""
     size: int | None = None
@@ -181,7 +185,7 @@ class TrainingConfig:
     steps: int = 200
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = 1
+    devices: Annotated[int, tyro.conf.arg(aliases=["--devices"])] = 1
     """Processes, one a device; under torchrun, what torchrun says."""
     workers: int = 2
     """Processes that decode images, for each device."""
@@ -216,7 +220,7 @@ class Config:
     recipe: str = ""
     """The recipe that this config came from."""
     seed: int = 0
-    data: DataConfig = DataConfig()
+    data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     space: SpaceConfig = SpaceConfig()
     loss: LossConfig = LossConfig()

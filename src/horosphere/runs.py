@@ -21,13 +21,13 @@ class Run:
     folder: Path
 
     @classmethod
-    def create(cls, config: Config, folder: str | Path | None = None) -> "Run":
-        """A new run, with its config written. Without `folder`, the first free runs/NAME, runs/NAME-2, …
+    def at(cls, folder: str | Path | None, recipe: str = "") -> "Run":
+        """Where a new run will be: `folder`, or else the first free runs/RECIPE, runs/RECIPE-2, … Writes nothing.
 
         Raises InputError where `folder` holds something already.
         """
         if folder is None:
-            base = Path("runs") / (config.recipe or "run")
+            base = Path("runs") / (recipe or "run")
             folder, count = base, 1
             while folder.exists():
                 count += 1
@@ -36,9 +36,11 @@ class Run:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             hint = "continue it with --resume" if (folder / "config.yaml").exists() else "it holds other files"
             raise InputError(f"the run folder {folder} is not empty ({hint}); give --run another folder")
-        run = cls(folder)
-        configs.write(config, run.config_path)
-        return run
+        return cls(folder)
+
+    def begin(self, config: Config) -> None:
+        """Make the folder, with the config in it: from here on the run can be resumed."""
+        configs.write(config, self.config_path)
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":

@@ -4,7 +4,7 @@ may be imported from here. Imports no other room; `training`, `evaluation` and `
 from .dataset import RetrievalData
 from .decoding import Picture, UnreadableImage, decode
 from .features import load_arrays, save_arrays
-from .layouts import LAYOUTS, load_data
+from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, in_memory, training_batches
 from .sampler import ClassBalancedSampler
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
@@ -31,6 +31,7 @@ __all__ = [
     "in_memory",
     "load_arrays",
     "load_data",
+    "load_images",
     "normalise",
     "save_arrays",
     "training_batches",

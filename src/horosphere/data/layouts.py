@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import InputError
 from .dataset import RetrievalData
 from .features import load_arrays
-from .published import MARKERS, assemble, find_layout, load_published
-from .sources import ArrayImages
+from .published import MARKERS, ORIGINS, assemble, find_layout, load_published
+from .sources import ArrayImages, FileImages
 from .trees import Tree, first_few, is_image, open_tree
 
 _SPLIT_NAMES = {
@@ -63,6 +63,24 @@ def load_data(layout: str = "auto", root: str | Path | None = None, **options) -
     if ("query" in data.split) != ("gallery" in data.split):
         raise InputError(f"{data.name}: query and gallery come together; the data has only one of the two.")
     return data
+
+
+def load_images(root: str | Path) -> RetrievalData:
+    """Every image of a folder, a zip or one file, in sorted order, without labels (all are of one class "").
+
+    Raises InputError where there is none.
+    """
+    path = Path(root)
+    if path.is_file() and is_image(path.name):
+        images = FileImages(path.parent, [path.name])
+    else:
+        tree = open_tree(root)
+        names = [name for name in tree.files() if is_image(name)]
+        if not names:
+            raise InputError(f"{root} holds no images; expected a folder or zip with images such as .jpg or .png in it.")
+        images = tree.images(names)
+    count = len(images)
+    return RetrievalData(path.name, images, None, np.zeros(count, np.int64), ("",), None, np.full(count, "test"))
 
 
 def _recognise(root) -> str:
@@ -259,7 +277,14 @@ def _load_digits(root=None) -> RetrievalData:
 
 
 def _published(layout: str) -> Callable:
-    return lambda root: load_published(open_tree(root), layout)
+    def load(root) -> RetrievalData:
+        if not Path(root).exists():
+            raise InputError(
+                f"{root} does not exist. Get {layout} from {ORIGINS[layout]}, or give its folder or zip as data.root."
+            )
+        return load_published(open_tree(root), layout)
+
+    return load
 
 
 # Layout → (loader, its options).

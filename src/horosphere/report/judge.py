@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..config import EvaluationConfig
@@ -43,6 +44,20 @@ class Judgement:
         }
 
 
+def check_headline(space: Space, config: EvaluationConfig, with_encoder: bool) -> None:
+    """Raise InputError where `config.rank_by` will name no row, before anything is trained."""
+    # One empty point a part: the names of the rows do not depend on the points.
+    points = torch.zeros(1, len(space.parts) if isinstance(space, Mixed) else 1)
+    _headline(config, ways_to_rank(space, points, torch.zeros(1, 1) if with_encoder else None))
+
+
+def _headline(config: EvaluationConfig, ways: dict) -> str:
+    headline = next(iter(ways)) if config.rank_by == "mixture" else config.rank_by
+    if headline not in ways:
+        raise InputError(f"evaluation.rank_by is {config.rank_by!r}; expected mixture or one of {', '.join(ways)}")
+    return headline
+
+
 def _plain(agreement: CosineAgreement) -> dict:
     """JSON knows no NaN: what cannot be measured is null there."""
     values = asdict(agreement).items()
@@ -66,9 +81,7 @@ def judge(
         InputError: where `config.rank_by` names no row, or the data have nothing to judge.
     """
     ways = ways_to_rank(space, points, encodings)
-    headline = next(iter(ways)) if config.rank_by == "mixture" else config.rank_by
-    if headline not in ways:
-        raise InputError(f"evaluation.rank_by is {config.rank_by!r}; expected mixture or one of {', '.join(ways)}")
+    headline = _headline(config, ways)
     queries, gallery = queries_and_gallery(data)
     rows = {}
     for name, (meaning, own_space, own_points) in ways.items():

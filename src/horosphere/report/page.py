@@ -52,6 +52,7 @@ def write_report(
         "judged_on": config.evaluation.judge,
         "data": embedded.data.name,
         "images": len(embedded.data),
+        "space": model.space.describe(settled=True),
         "failures": {"count": len(failures), "first": dict(list(failures.items())[:LISTED_FAILURES])},
         **judgement.to_dict(),
     }

@@ -41,5 +41,5 @@ class Euclidean(Space):
     def check(self, x: Tensor) -> None:
         check_finite(x, "Euclidean space")
 
-    def describe(self) -> dict:
+    def describe(self, *, settled: bool = False) -> dict:
         return {"kind": "euclidean"}

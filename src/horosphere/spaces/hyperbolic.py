@@ -139,14 +139,14 @@ class Hyperbolic(Space):
                 "these look like features; place them first with points = space(features)"
             )
 
-    def describe(self) -> dict:
+    def describe(self, *, settled: bool = False) -> dict:
         return {
             "kind": "hyperbolic",
-            "curvature": self._curvature,
+            "curvature": self.curvature if settled else self._curvature,
             "clip": self.clip,
             "clipping": self.clipping,
             "radius": self.fixed_radius,
-            "learnable_curvature": self.log_curvature is not None,
+            "learnable_curvature": self.log_curvature is not None and not settled,
             "curvature_bounds": list(self.curvature_bounds),
         }
 

@@ -168,11 +168,11 @@ class Mixed(Space):
             except ValueError as error:
                 raise ValueError(f"part {name!r} of the mixture: {error}") from None
 
-    def describe(self) -> dict:
+    def describe(self, *, settled: bool = False) -> dict:
         return {
             "kind": "mixed",
-            "parts": [part.describe() for part in self.parts],
-            "weights": self._weights,
+            "parts": [part.describe(settled=settled) for part in self.parts],
+            "weights": self.weights if settled else self._weights,
             "slices": None if self.slices is None else [list(columns) for columns in self.slices],
-            "learnable_weights": self.log_weights is not None,
+            "learnable_weights": self.log_weights is not None and not settled,
         }

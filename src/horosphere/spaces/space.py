@@ -76,10 +76,10 @@ class Space(nn.Module, ABC):
         """Raise ValueError where `x` cannot be points of this space: most often features that were never placed in it."""
 
     @abstractmethod
-    def describe(self) -> dict:
+    def describe(self, *, settled: bool = False) -> dict:
         """The space as it was made, as JSON-able values: `horosphere.spaces.from_description` makes it again.
 
-        What it has learned since is in its `state_dict`.
+        What it has learned since is in its `state_dict`; with `settled=True` the description has the learned values, fixed.
         """
 
 

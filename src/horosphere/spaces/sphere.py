@@ -58,5 +58,5 @@ class Sphere(Space):
                 "these look like features; place them first with points = space(features)"
             )
 
-    def describe(self) -> dict:
+    def describe(self, *, settled: bool = False) -> dict:
         return {"kind": "sphere"}

@@ -3,6 +3,7 @@
 Imports every room below it; `recipes` and the command line call `train` and `resume`.
 """
 
+from .distributed import is_first_process
 from .loop import resume, train
 
-__all__ = ["resume", "train"]
+__all__ = ["is_first_process", "resume", "train"]

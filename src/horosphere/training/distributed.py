@@ -1,5 +1,7 @@
 """Several processes as one: the gather that lets each see the whole batch and sends gradients home."""
 
+import os
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -27,3 +29,8 @@ class _Gather(torch.autograd.Function):
         grad = grad.contiguous()
         dist.all_reduce(grad)
         return grad.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes and prints, also after the processes' group is gone."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0

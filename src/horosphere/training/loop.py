@@ -5,12 +5,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 try:
@@ -26,7 +28,7 @@ from ..data import ClassBalancedSampler, Failures, RetrievalData, in_memory, tra
 from ..errors import InputError
 from ..evaluation import evaluate_retrieval
 from ..models import Embedded, Embedder, embed_data
-from ..report import write_report
+from ..report import check_headline, write_report
 from ..runs import Run
 from . import checkpoint
 from .distributed import gather
@@ -47,10 +49,13 @@ def train(config: Config, folder: str | Path | None = None, *, progress: bool = 
         KeyboardInterrupt: on Ctrl-C, after a checkpoint was written.
     """
     fabric = _launch(config)
-    # Several processes agree on the folder, which the first one makes.
-    run = Run.create(config, folder) if fabric.is_global_zero else None
+    # Several processes agree on the folder, which the first one chooses and makes.
+    run = Run.at(folder, config.recipe) if fabric.is_global_zero else None
     run = fabric.broadcast(run)
-    return _train(fabric, run, progress)
+    job = _prepare(fabric, config, progress)
+    if fabric.is_global_zero:
+        run.begin(config)
+    return _train(fabric, run, job, progress)
 
 
 def resume(folder: str | Path, *, progress: bool = True) -> Run:
@@ -61,7 +66,8 @@ def resume(folder: str | Path, *, progress: bool = True) -> Run:
     run = Run.open(folder)
     if run.finished:
         return run
-    return _train(_launch(run.config), run, progress)
+    fabric = _launch(run.config)
+    return _train(fabric, run, _prepare(fabric, run.config, progress), progress)
 
 
 def _launch(config: Config) -> Fabric:
@@ -85,44 +91,42 @@ def _launch(config: Config) -> Fabric:
     return fabric
 
 
-def _train(fabric: Fabric, run: Run, progress: bool) -> Run:
-    progress = progress and fabric.is_global_zero
-    # One seed for every process: the model starts alike everywhere. Data never draw from these generators.
-    seed_everything(run.config.seed, verbose=False)
-    job = _prepare(fabric, run, progress)
-    _fit(fabric, run, job, progress)
-    if fabric.is_global_zero:
-        job.full.save(run.model_path)
-    # Only what follows from the weights is left: a kill from here on costs no more than judging again.
-    fabric.barrier()
-    if fabric.world_size > 1:
-        torch.distributed.destroy_process_group()
-    if fabric.is_global_zero:
-        embedded = _embed(job.model, job.judged_inputs, run.config, "embedding" if progress else None)
-        embedded = replace(embedded, data=job.judged.take(np.isin(job.judged.ids, embedded.data.ids)))
-        write_report(run, job.full.to("cpu"), embedded, job.failures | dict(embedded.failures))
-        run.checkpoint_path.unlink(missing_ok=True)
-    return run
-
-
 @dataclass
 class _Job:
     """What a config means. `model` trains; it is `full`, or its heads alone over cached encodings."""
 
+    config: Config
     full: Embedder
     model: Embedder
+    loss: nn.Module
     training_data: RetrievalData
     judged: RetrievalData
     judged_inputs: RetrievalData
     failures: dict[str, str]
 
+    def sampler(self, rank: int = 0, world: int = 1) -> ClassBalancedSampler:
+        """What a process draws; without arguments, the whole batch."""
+        batch = self.config.batch
+        return ClassBalancedSampler(
+            self.training_data.labels,
+            classes=batch.classes,
+            images=batch.images,
+            seed=self.config.seed,
+            rank=rank,
+            world=world,
+        )
 
-def _prepare(fabric: Fabric, run: Run, progress: bool) -> _Job:
-    config = run.config
+
+def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
+    """Everything that can be wrong with a config shows here, before a run's folder is made."""
+    # One seed for every process: the model starts alike everywhere. Data never draw from these generators.
+    seed_everything(config.seed, verbose=False)
     data = build.data(config.data)
     training_data, judged = build.splits(config, data)
     full = build.embedder(config, data)
-    job = _Job(full, full, training_data, judged, judged, {})
+    job = _Job(config, full, full, build.loss(config, full.space), training_data, judged, judged, {})
+    job.sampler(fabric.global_rank, fabric.world_size)
+    check_headline(full.space, config.evaluation, with_encoder=full.encoder is not None)
     if config.data.in_memory:
         if config.data.augmentation.crops:
             raise InputError(
@@ -134,25 +138,35 @@ def _prepare(fabric: Fabric, run: Run, progress: bool) -> _Job:
         if full.encoder is None or any(parameter.requires_grad for parameter in full.encoder.parameters()):
             raise InputError("data.cache_encodings needs an encoder that is wholly frozen: set model.freeze to all")
         full.to(fabric.device)
+        progress = progress and fabric.is_global_zero
         encode = partial(cached_encodings, full, config=config, failures=job.failures, progress=progress)
         job.training_data, job.judged_inputs = encode(training_data), encode(judged)
         job.model = full.without_encoder()
     return job
 
 
+def _train(fabric: Fabric, run: Run, job: _Job, progress: bool) -> Run:
+    progress = progress and fabric.is_global_zero
+    _fit(fabric, run, job, progress)
+    if fabric.is_global_zero:
+        job.full.save(run.model_path)
+    # Only what follows from the weights is left: a kill from here on costs no more than judging again.
+    fabric.barrier()
+    if fabric.world_size > 1:
+        torch.distributed.destroy_process_group()
+    if fabric.is_global_zero:
+        embedded = _embed(job.model, job.judged_inputs, job.config, "embedding" if progress else None)
+        embedded = replace(embedded, data=job.judged.take(np.isin(job.judged.ids, embedded.data.ids)))
+        write_report(run, job.full.to("cpu"), embedded, job.failures | dict(embedded.failures))
+        run.checkpoint_path.unlink(missing_ok=True)
+    return run
+
+
 def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
     """Train to the last step, from the checkpoint if there is one, and leave a checkpoint of the end."""
-    config, model, steps = run.config, job.model, run.config.training.steps
+    config, model, steps = job.config, job.model, job.config.training.steps
     # Every process knows the labels of the whole batch, so that only points travel.
-    sampler = partial(
-        ClassBalancedSampler,
-        job.training_data.labels,
-        classes=config.batch.classes,
-        images=config.batch.images,
-        seed=config.seed,
-    )
-    everyone, own = sampler(), sampler(rank=fabric.global_rank, world=fabric.world_size)
-    loss = build.loss(config, model.space)
+    everyone, own = job.sampler(), job.sampler(fabric.global_rank, fabric.world_size)
     optimiser = torch.optim.AdamW(model.parameter_groups(config.optimiser.weight_decay), lr=config.optimiser.lr)
     wrapped, wrapped_optimiser = fabric.setup(model, optimiser)
     start = _restore(fabric, run, job, optimiser)
@@ -178,6 +192,7 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
         total=steps * size, initial=start * size, unit="img", desc="training", disable=not progress, dynamic_ncols=True
     )
     wrapped.train()
+    began = time.perf_counter()
     with bar, Metrics(run, start, writes=fabric.is_global_zero) as metrics, _Interrupt() as interrupt:
         for batch in batches:
             step = batch.step + 1
@@ -186,7 +201,7 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 group["lr"] = config.optimiser.lr * rate(config.optimiser, batch.step, steps)
             inputs = batch.images.to(fabric.device) if model.encoder is None else model.normalise(batch.images)
             points = gather(wrapped(inputs))
-            value = loss(points, torch.from_numpy(job.training_data.labels[everyone.batch(batch.step)]))
+            value = job.loss(points, torch.from_numpy(job.training_data.labels[everyone.batch(batch.step)]))
             fabric.backward(value)
             norm = None
             if config.optimiser.clip_norm is not None:
@@ -198,7 +213,7 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             wrapped_optimiser.zero_grad()
             bar.update(size)
             if step % config.training.log_every == 0 or step == steps:
-                entry = _entry(value, norm, optimiser, model, points, bar)
+                entry = _entry(value, norm, optimiser, model, points, size * (step - start) / (time.perf_counter() - began))
                 if not math.isfinite(entry["loss"]):
                     raise InputError(
                         f"the loss is {entry['loss']} at step {step}: lower optimiser.lr, raise loss.temperature, or set "
@@ -212,7 +227,7 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 # Several processes may be asked at different steps, so they go back to their last common checkpoint.
                 if fabric.world_size == 1:
                     save(step)
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(f"go on with: horosphere train --resume {run.folder}")
             if step == steps or step % config.training.checkpoint_every == 0:
                 save(step)
 
@@ -247,13 +262,11 @@ def rate(config: OptimiserConfig, step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - config.warmup) / max(1, steps - config.warmup)))
 
 
-def _entry(value, norm, optimiser, model: Embedder, points, bar) -> dict[str, float]:
+def _entry(value, norm, optimiser, model: Embedder, points, images_per_second: float) -> dict[str, float]:
     """A line of metrics. Here, and only here, the loop waits for the device."""
-    entry = {"loss": value.item(), "lr": optimiser.param_groups[0]["lr"]}
+    entry = {"loss": value.item(), "lr": optimiser.param_groups[0]["lr"], "images_per_second": images_per_second}
     if norm is not None:
         entry["gradient_norm"] = float(norm)
-    if bar.format_dict["rate"]:
-        entry["images_per_second"] = bar.format_dict["rate"]
     return entry | model.space.telemetry(points.detach())
 
 

@@ -1,0 +1,350 @@
+"""The command line. Every command is a dataclass of options and a function; torch is imported inside the functions."""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from . import config as configs
+from . import recipes
+from .config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig
+from .errors import InputError
+
+HELP = """\
+Horosphere: metric learning in mixed geometry.
+
+usage: horosphere COMMAND ...
+
+  recipes     list the recipes, a line each
+  show        a recipe's whole config, and where it deviates from its paper
+  train       train a recipe or a config, judge it, write a report
+  evaluate    judge a run, an untrained encoder, or a file of points by retrieval
+  embed       points of images, with a trained run, into a file
+  report      judge a finished run again and rewrite its report.html
+
+First steps:
+
+  horosphere train demo                  under three minutes on a laptop; ends with a table and a report
+  horosphere train demo --help           every option of that recipe, with its value
+  horosphere embed runs/demo photos/ -o points.npz
+
+`horosphere COMMAND --help` explains a command. `horosphere --version` prints the version.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command. Returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if arguments[0] == "--version":
+        print(version("horosphere"))
+        return 0
+    name, *rest = arguments
+    try:
+        if name not in COMMANDS:
+            raise InputError(f"there is no command {name!r}; there are: {', '.join(COMMANDS)}. See `horosphere --help`")
+        COMMANDS[name](rest)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print(f"\nstopped{f'; {stop}' if str(stop) else ''}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader, `head` say, has what it wanted.
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def _parse(options: type, command: str, arguments: list[str], default=None):
+    """The options of a command from its arguments; `--help` and mistakes end the process, as tyro words them."""
+    return tyro.cli(
+        options,
+        prog=f"horosphere {command}",
+        description=options.__doc__,
+        args=arguments,
+        default=default if default is not None else tyro.MISSING_NONPROP,
+    )
+
+
+TRAIN_HELP = """\
+usage: horosphere train RECIPE [--run FOLDER] [options]
+       horosphere train --config FILE [--run FOLDER] [options]
+       horosphere train --resume RUN
+
+Trains, judges and reports. The run's folder holds config.yaml (reads back with --config), metrics.jsonl, model/,
+report.json and report.html. A run that was stopped or killed goes on with --resume, to the same weights.
+
+  horosphere recipes                     the recipes
+  horosphere train RECIPE --help         every option of a recipe, with its value
+  horosphere train demo --seed 1 --loss.temperature 0.1
+  horosphere train demo --devices 2      two processes, one a device (or use torchrun)
+"""
+
+
+@dataclass
+class TrainOptions:
+    """Train this recipe with these options. `horosphere show RECIPE` prints its deviations from the paper."""
+
+    config: Annotated[Config, arg(name="")]
+    run: Path | None = None
+    """Folder of the run; by default the first free runs/RECIPE, runs/RECIPE-2, ..."""
+
+
+def train(arguments: list[str]) -> None:
+    """`horosphere train`."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(TRAIN_HELP, end="")
+        return
+    first, *rest = arguments
+    if first in ("--resume", "--config") and not rest:
+        raise InputError(f"{first} needs a path: horosphere train {first} {'RUN' if first == '--resume' else 'FILE'}")
+    if first == "--resume":
+        if rest[1:]:
+            raise InputError(f"a resumed run keeps its own config; leave out: {' '.join(rest[1:])}")
+        _finish(_resume(Path(rest[0])))
+        return
+    if first == "--config":
+        config, rest = configs.read(Path(rest[0])), rest[1:]
+        what = f"--config {arguments[1]}"
+    elif first.startswith("-"):
+        raise InputError("start with a recipe, --config FILE or --resume RUN: horosphere train RECIPE [options]")
+    else:
+        config, what = recipes.get(first).config(), first
+    options = _parse(TrainOptions, f"train {what}", rest, TrainOptions(config))
+    from .training import train
+
+    _finish(train(options.config, options.run))
+
+
+def _resume(folder: Path):
+    from .runs import Run
+
+    run = Run.open(folder)
+    if run.finished:
+        print(f"{folder} is finished: there is nothing to resume")
+        return run
+    from .training import resume
+
+    return resume(folder)
+
+
+def _finish(run) -> None:
+    """Print a run's table. Under several processes only the first one has a report to print."""
+    from .training import is_first_process
+
+    if is_first_process():
+        _print_report(run)
+
+
+def _print_report(run) -> None:
+    from .report import text_table
+
+    print(f"\n{text_table(run.report)}\n\nrun     {run.folder}\nreport  {run.page_path}")
+
+
+@dataclass
+class EvaluateOptions:
+    """Judge by retrieval: a run (horosphere evaluate RUN), an untrained encoder (--encoder NAME --data ...), or points
+    (horosphere evaluate points.npz, as `horosphere embed` writes them or with arrays points and labels)."""
+
+    target: Positional[Path | None] = None
+    """A run's folder, or a file of points (.npz or .safetensors)."""
+    encoder: str | None = None
+    """A timm encoder to judge by cosine, instead of a run."""
+    encoder_options: dict[str, int | float | bool | str] = field(default_factory=dict)
+    """Options of timm.create_model."""
+    checkpoint: str | None = None
+    """A local file of the encoder's weights."""
+    pretrained: bool = False
+    """Fetch the encoder's pretrained weights through timm."""
+    data: str | None = None
+    """Folder, zip or file of the data set; a run knows its own."""
+    layout: str = "auto"
+    """How the data set is laid out."""
+    split: Literal["test", "validation"] = "test"
+    """What to judge on: the test images (or query and gallery), or the held-out training classes."""
+    size: int | None = None
+    """Side of the square input, with --encoder."""
+    resize: int | None = None
+    """Shorter side before the centre crop, with --encoder."""
+    mean: tuple[float, ...] | None = None
+    """Channel means of the input, with --encoder; by default what its weights ask for."""
+    std: tuple[float, ...] | None = None
+    """Channel standard deviations, with --encoder."""
+    space: Literal["sphere", "euclidean", "hyperbolic"] | None = None
+    """Where points of a file live, if the file does not say."""
+    curvature: float = 0.1
+    """Curvature c of --space hyperbolic."""
+    clip: float | None = 2.3
+    """Clip of --space hyperbolic: the points are clipped tangent vectors at the origin."""
+    ks: tuple[int, ...] | None = None
+    """Recall@K; by default the run's own, or 1 2 4 8."""
+    bootstrap: int = 1000
+    """Draws of classes behind the confidence intervals."""
+    per_query: Path | None = None
+    """A CSV to write, with a line a query."""
+    json: Path | None = None
+    """A JSON file to write the numbers to."""
+    batch_size: int = 64
+    workers: int = 2
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+def evaluate(arguments: list[str]) -> None:
+    """`horosphere evaluate`."""
+    options = _parse(EvaluateOptions, "evaluate", arguments)
+    if (options.target is None) == (options.encoder is None):
+        raise InputError("give one thing to judge: a run, a file of points, or --encoder NAME")
+    from . import report
+    from .files import write_text
+    from .runs import Run
+
+    evaluation = EvaluationConfig(
+        judge=options.split, ks=options.ks or (1, 2, 4, 8), bootstrap=options.bootstrap, batch_size=options.batch_size
+    )
+    where = {"device": options.device, "workers": options.workers}
+    data = DataConfig(
+        layout=options.layout,
+        root=options.data,
+        size=options.size,
+        resize=options.resize,
+        mean=options.mean,
+        std=options.std,
+    )
+    if options.encoder is not None:
+        model = ModelConfig(options.encoder, options.encoder_options, options.pretrained, options.checkpoint)
+        judgement, data = report.evaluate_encoder(model, data, evaluation, **where)
+    elif options.target.suffix in (".npz", ".safetensors"):
+        space = options.space and PartConfig(options.space, curvature=options.curvature, clip=options.clip)
+        judgement, data = report.evaluate_points(options.target, evaluation, space)
+    else:
+        run = Run.open(options.target)
+        own = run.config.evaluation
+        evaluation = replace(evaluation, ks=options.ks or own.ks, rank_by=own.rank_by)
+        moved = replace(run.config.data, layout=options.layout, root=options.data) if options.data else None
+        judgement, data = report.evaluate_run(run, evaluation, data=moved, **where)
+    print(report.text_table(judgement.to_dict()))
+    if options.per_query:
+        report.write_per_query(options.per_query, judgement, data)
+        print(f"\nper query  {options.per_query}")
+    if options.json:
+        import json
+
+        write_text(options.json, json.dumps(judgement.to_dict(), indent=2) + "\n")
+        print(f"\nnumbers  {options.json}")
+
+
+@dataclass
+class EmbedOptions:
+    """Embed images with a trained run: one row of points an image, into .npz or .safetensors.
+
+    The file holds points, ids and the space, and with a labelled layout labels and classes, so that
+    `horosphere evaluate` and Embedder's space read it back."""
+
+    run: Positional[Path]
+    """The run's folder."""
+    images: Positional[Path]
+    """A folder or zip of images, one image, or with --layout a labelled data set."""
+    output: Annotated[Path, arg(aliases=["-o"])]
+    """The file to write, .npz or .safetensors."""
+    layout: str | None = None
+    """Read the images as a labelled data set: auto, cub, cars, sop, inshop, omniglot, folder, table or features."""
+    split: Literal["all", "train", "test"] = "all"
+    """With --layout: which images."""
+    encoding: bool = False
+    """Write the encoder's own output, as features, instead of points."""
+    batch_size: int = 64
+    workers: int = 2
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+def embed(arguments: list[str]) -> None:
+    """`horosphere embed`."""
+    options = _parse(EmbedOptions, "embed", arguments)
+    if options.output.suffix not in (".npz", ".safetensors"):
+        raise InputError(f"-o {options.output}: expected a name that ends in .npz or .safetensors")
+    from .report import embed_to_file
+    from .runs import Run
+
+    choices = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    embedded = embed_to_file(Run.open(choices.pop("run")), choices.pop("images"), choices.pop("output"), **choices)
+    for name, reason in embedded.failures[:20]:
+        print(f"skipped {name}: {reason}", file=sys.stderr)
+    print(f"{len(embedded.points):,} images embedded, {len(embedded.failures):,} skipped  {options.output}")
+
+
+@dataclass
+class ReportOptions:
+    """Judge a trained run again, and write report.json, report.html and the pictures anew."""
+
+    run: Positional[Path]
+    """The run's folder."""
+    workers: int = 2
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+def report(arguments: list[str]) -> None:
+    """`horosphere report`."""
+    options = _parse(ReportOptions, "report", arguments)
+    from .report import rewrite_report
+    from .runs import Run
+
+    run = Run.open(options.run)
+    rewrite_report(run, device=options.device, workers=options.workers)
+    _print_report(run)
+
+
+@dataclass
+class RecipesOptions:
+    """List the recipes, a line each."""
+
+
+def list_recipes(arguments: list[str]) -> None:
+    """`horosphere recipes`."""
+    _parse(RecipesOptions, "recipes", arguments)
+    known = [recipes.get(name) for name in recipes.names()]
+    width = max(len(recipe.name) for recipe in known)
+    for recipe in known:
+        print(f"{recipe.name:<{width}}  {recipe.summary}")
+
+
+@dataclass
+class ShowOptions:
+    """Print a recipe's source, its deviations from the paper, and its whole config as YAML.
+
+    The output as a whole is a valid config: `horosphere show demo > my.yaml`, then `horosphere train --config my.yaml`."""
+
+    recipe: Positional[str]
+    """The recipe's name."""
+
+
+def show(arguments: list[str]) -> None:
+    """`horosphere show`."""
+    recipe = recipes.get(_parse(ShowOptions, "show", arguments).recipe)
+    print(f"# {recipe.name}: {recipe.summary}\n# source: {recipe.source}\n# status: {recipe.status}")
+    for deviation in recipe.deviations:
+        print(f"# deviation: {deviation}")
+    print(configs.to_yaml(recipe.config()), end="")
+
+
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "recipes": list_recipes,
+    "show": show,
+    "train": train,
+    "evaluate": evaluate,
+    "embed": embed,
+    "report": report,
+}

@@ -1,0 +1,156 @@
+"""Judging what was trained elsewhere or earlier: runs, untrained encoders, and files of points."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import build
+from ..config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, SpaceConfig
+from ..data import RetrievalData, load_arrays, load_images, save_arrays
+from ..errors import InputError
+from ..files import write_text
+from ..models import Embedded, Embedder, embed_data
+from ..runs import Run
+from ..spaces import Space, Sphere, from_description
+from .judge import Judgement, judge
+from .page import write_report
+
+
+def evaluate_run(
+    run: Run,
+    evaluation: EvaluationConfig,
+    *,
+    data: DataConfig | None = None,
+    device: str = "auto",
+    workers: int = 2,
+    progress: bool = True,
+) -> tuple[Judgement, RetrievalData]:
+    """Judge a run's model on its own data set, or on `data`; `evaluation.judge` says on which split."""
+    model, embedded = _embed_judged(run, evaluation, data, device, workers, progress)
+    encodings = None if model.encoder is None else embedded.encodings
+    return judge(model.space, embedded.points, embedded.data, evaluation, encodings, progress), embedded.data
+
+
+def rewrite_report(run: Run, *, device: str = "auto", workers: int = 2, progress: bool = True) -> Judgement:
+    """Judge a trained run again as its config says, and write its report anew."""
+    model, embedded = _embed_judged(run, run.config.evaluation, None, device, workers, progress)
+    return write_report(run, model.to("cpu"), embedded, dict(embedded.failures))
+
+
+def evaluate_encoder(
+    model: ModelConfig,
+    data: DataConfig,
+    evaluation: EvaluationConfig,
+    *,
+    device: str = "auto",
+    workers: int = 2,
+    progress: bool = True,
+) -> tuple[Judgement, RetrievalData]:
+    """Judge an encoder as it is, by cosine of its own output: the rows marked † in the papers."""
+    # The head and its space are made too, but nothing reads them.
+    config = Config(model=model, data=data, evaluation=evaluation)
+    loaded = build.data(data)
+    _, judged = build.splits(config, loaded)
+    embedder = build.embedder(config, loaded).to(_device(device))
+    embedded = embed_data(
+        embedder, judged, batch_size=evaluation.batch_size, workers=workers, progress="encoding" if progress else None
+    )
+    sphere = Sphere()
+    return judge(sphere, sphere(embedded.encodings), embedded.data, evaluation, None, progress), embedded.data
+
+
+def evaluate_points(
+    path: Path, evaluation: EvaluationConfig, space: PartConfig | None = None, *, progress: bool = True
+) -> tuple[Judgement, RetrievalData]:
+    """Judge a file of points with labels, in the space that the file names, or in `space`.
+
+    Where the file has a split, its test images, or its queries against its gallery, are judged; else all.
+    """
+    arrays = load_arrays(path, required=("points", "labels"))
+    where = _space_of(path, arrays, space)
+    values, labels = np.unique(arrays["labels"], return_inverse=True)
+    classes = tuple(map(str, arrays["classes"])) if "classes" in arrays else tuple(map(str, values))
+    labels = arrays["labels"] if "classes" in arrays else labels
+    split = arrays.get("split", np.full(len(labels), "test"))
+    # A retrieval set of features, so that splits are read by the same rules as everywhere.
+    data = RetrievalData(path.stem, None, arrays["points"], labels, classes, None, split, arrays.get("ids"))
+    data = build.judged(data)
+    return judge(where, torch.from_numpy(data.features), data, evaluation, None, progress), data
+
+
+def embed_to_file(
+    run: Run,
+    images: Path,
+    output: Path,
+    *,
+    layout: str | None = None,
+    split: str = "all",
+    encoding: bool = False,
+    batch_size: int = 64,
+    device: str = "auto",
+    workers: int = 2,
+    progress: bool = True,
+) -> Embedded:
+    """Write points (or with `encoding` the encoder's own output) of images to .npz or .safetensors, with ids and space.
+
+    Without a layout `images` is any folder, zip or file of images; with one it is a labelled data set, and labels, classes
+    and split are written too.
+    """
+    data = load_images(images) if layout is None else build.data(DataConfig(layout=layout, root=str(images)))
+    if split != "all":
+        if layout is None:
+            raise InputError(f"--split {split} needs --layout: images without labels have no splits")
+        data = data.select("train") if split == "train" else build.judged(data)
+    model = Embedder.load(run.model_path).to(_device(device))
+    embedded = embed_data(model, data, batch_size=batch_size, workers=workers, progress="embedding" if progress else None)
+    labelled = {"labels": embedded.data.labels, "classes": list(data.classes), "split": embedded.data.split}
+    if encoding:
+        rows = {"features": embedded.encodings.numpy()}
+    else:
+        rows = {"points": embedded.points.numpy(), "space": np.array([json.dumps(model.space.describe(settled=True))])}
+    save_arrays(output, ids=embedded.data.ids, **rows, **(labelled if layout is not None else {}))
+    return embedded
+
+
+def write_per_query(path: Path, judgement: Judgement, data: RetrievalData) -> None:
+    """A CSV of the headline ranking: a line a query, with the rank of its nearest image of the same class."""
+    columns = judgement.rows[judgement.headline].report.per_query
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    names = [name for name in columns if name not in ("index", "label", "nearest")]
+    writer.writerow(["id", "class", *names, "nearest"])
+    for i, index in enumerate(columns["index"]):
+        values = [columns[name][i] for name in names]
+        nearest = data.ids[columns["nearest"][i]]
+        writer.writerow([data.ids[index], data.classes[data.labels[index]], *values, nearest])
+    write_text(path, text.getvalue())
+
+
+def _embed_judged(run, evaluation, data, device, workers, progress) -> tuple[Embedder, Embedded]:
+    config = replace(run.config, evaluation=evaluation, data=run.config.data if data is None else data)
+    _, judged = build.splits(config, build.data(config.data))
+    model = Embedder.load(run.model_path).to(_device(device))
+    bar = "embedding" if progress else None
+    return model, embed_data(model, judged, batch_size=evaluation.batch_size, workers=workers, progress=bar)
+
+
+def _space_of(path: Path, arrays: Mapping[str, np.ndarray], space: PartConfig | None) -> Space:
+    if space is not None:
+        return build.space(SpaceConfig(parts=(space,)))
+    if "space" not in arrays:
+        raise InputError(f"{path} does not say where its points live: add --space sphere, euclidean or hyperbolic")
+    return from_description(json.loads(str(arrays["space"][0])))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"--device {name}: expected auto, cpu, or cuda where there is a GPU")
+    return torch.device(name)
