@@ -280,7 +280,7 @@ def _published(layout: str) -> Callable:
     def load(root) -> RetrievalData:
         if not Path(root).exists():
             raise InputError(
-                f"{root} does not exist. Get {layout} from {ORIGINS[layout]}, or give its folder or zip as data.root."
+                f"{root} does not exist. Give the folder or zip of the set as data.root. Where to get it: {ORIGINS[layout]}"
             )
         return load_published(open_tree(root), layout)
 

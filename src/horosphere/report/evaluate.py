@@ -62,7 +62,9 @@ def evaluate_encoder(
         embedder, judged, batch_size=evaluation.batch_size, workers=workers, progress="encoding" if progress else None
     )
     sphere = Sphere()
-    return judge(sphere, sphere(embedded.encodings), embedded.data, evaluation, None, progress), embedded.data
+    judgement = judge(sphere, sphere(embedded.encodings), embedded.data, evaluation, None, progress)
+    row = replace(judgement.rows["sphere"], name="encoder", meaning=f"{model.encoder}, untrained, by cosine")
+    return replace(judgement, rows={"encoder": row}, headline="encoder"), embedded.data
 
 
 def evaluate_points(

@@ -92,18 +92,18 @@ def _pictures(run: Run, model: Embedder, embedded: Embedded, judgement: Judgemen
             )
     if embedded.data.images is not None:
         pictures["neighbours"] = (
-            "Queries with their nearest images and distances under each geometry: solid green is the right class, dashed "
-            "orange a wrong one. Half of the queries are drawn among those that the headline ranking gets wrong.",
+            "Queries with their nearest images and distances under each geometry; ✓ is the right class, ✗ a wrong one. "
+            "The first query is one that the headline ranking gets wrong, where there is one.",
             _neighbours(model, embedded, judgement),
         )
     return pictures
 
 
-def _neighbours(model: Embedder, embedded: Embedded, judgement: Judgement, count: int = 4) -> Figure:
+def _neighbours(model: Embedder, embedded: Embedded, judgement: Judgement, count: int = 3) -> Figure:
     data, per_query = embedded.data, judgement.rows[judgement.headline].report.per_query
     wrong, generator = per_query["rank"] > 0, np.random.default_rng(0)
     chosen = []
-    for pool, wanted in ((per_query["index"][wrong], count // 2), (per_query["index"][~wrong], count - count // 2)):
+    for pool, wanted in ((per_query["index"][wrong], 1), (per_query["index"][~wrong], count - 1)):
         chosen += generator.permutation(pool)[:wanted].tolist()
 
     def image(position: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The training loop: one file to read from top to bottom."""
 
+import logging
 import math
 import os
 import signal
@@ -34,6 +35,10 @@ from . import checkpoint
 from .distributed import gather
 from .encodings import cached_encodings
 from .metrics import Metrics
+
+# Fabric tells what it was told.
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
 
 
 def train(config: Config, folder: str | Path | None = None, *, progress: bool = True) -> Run:
@@ -80,12 +85,19 @@ def _launch(config: Config) -> Fabric:
     local = int(os.environ.get("LOCAL_WORLD_SIZE", 0)) if "TORCHELASTIC_RUN_ID" in os.environ else 0
     devices = local or training.devices
     nodes = int(os.environ["WORLD_SIZE"]) // local if local else 1
+    on_cpu = training.accelerator == "cpu" or not torch.cuda.is_available()
+    if training.accelerator == "cuda" and on_cpu:
+        raise InputError("training.accelerator is cuda, but torch sees no GPU here: set it to cpu or auto")
+    precision = training.precision
+    if precision == "16-mixed" and on_cpu:
+        precision = "bf16-mixed"
+        print("training.precision is 16-mixed, which needs a GPU: this CPU computes in bf16-mixed", file=sys.stderr)
     fabric = Fabric(
-        accelerator="gpu" if training.accelerator == "cuda" else training.accelerator,
+        accelerator="cpu" if on_cpu else "cuda",
         devices=devices,
         num_nodes=nodes,
         strategy="ddp" if devices * nodes > 1 else "auto",
-        precision=training.precision,
+        precision=precision,
     )
     fabric.launch()
     return fabric

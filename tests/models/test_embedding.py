@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from horosphere.data import ArrayImages, FileImages, RetrievalData
+from horosphere.errors import InputError
+from horosphere.models import Embedder, embed_data
+from horosphere.spaces import Hyperbolic
+
+
+@pytest.fixture
+def model():
+    options = {"img_size": 16, "patch_size": 8, "embed_dim": 24, "depth": 1, "num_heads": 2}
+    return Embedder("vit_tiny_patch16_224", Hyperbolic(), dim=8, encoder_options=options)
+
+
+def data_of(images, n):
+    return RetrievalData("set", images, None, np.zeros(n, np.int64), ("a",), None, np.full(n, "test"))
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 0), (4, 0), (100, 2)])
+def test_order_and_values_do_not_depend_on_batches_or_workers(model, batch_size, workers):
+    images = np.random.default_rng(0).integers(0, 255, (9, 20, 20, 3), dtype=np.uint8)
+    embedded = embed_data(model, data_of(ArrayImages(images), 9), batch_size=batch_size, workers=workers)
+    one_by_one = torch.cat([model.encode([image]) for image in images])
+    torch.testing.assert_close(embedded.points, one_by_one)
+    assert embedded.encodings.shape == (9, 24) and not embedded.failures
+    assert model.training and not embedded.points.is_inference()
+
+
+def test_unreadable_images_are_left_out_and_named(model, tmp_path):
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    embedded = embed_data(model, data_of(FileImages(tmp_path, ["a.png", "b.png"]), 2))
+    assert embedded.data.ids.tolist() == ["a.png"] and embedded.failures[0][0] == "b.png" and len(embedded.points) == 1
+    with pytest.raises(InputError, match=r"none of the 1 images.*b\.png"):
+        embed_data(model, data_of(FileImages(tmp_path, ["b.png"]), 1))
+
+
+def test_heads_alone_share_their_tensors(model):
+    heads = model.without_encoder()
+    encodings, points = model.eval().embed(torch.randn(3, 3, 16, 16))
+    assert torch.equal(heads(encodings), points)
+    assert heads.heads.linears[0].weight is model.heads.linears[0].weight and heads.space is model.space
