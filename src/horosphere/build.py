@@ -1,6 +1,7 @@
 """From a config to the objects that it means: data, space, loss and model."""
 
 import dataclasses
+from typing import Any
 
 from torch import nn
 
@@ -50,13 +51,13 @@ def loss(config: Config, space: Space) -> nn.Module:
         if len(temperatures) != len(space.parts):
             raise InputError(f"{len(space.parts)} parts but {len(temperatures)} loss.part_temperatures; give one a part")
         parts = zip(space.parts, temperatures, strict=True)
-        losses = [PairwiseCrossEntropy(part, temperature, **shared) for part, temperature in parts]
+        losses: list[nn.Module] = [PairwiseCrossEntropy(part, temperature, **shared) for part, temperature in parts]
         return ConvexCombination(space, losses, space.weights)
 
 
 def data(config: DataConfig) -> RetrievalData:
     """The whole data set."""
-    options = dict(config.options)
+    options: dict[str, Any] = dict(config.options)
     if "superclasses" in options:
         options["superclasses"] = str(options["superclasses"]).split(",")
     return load_data(config.layout, config.root, **options)
@@ -77,25 +78,33 @@ def judged(data: RetrievalData) -> RetrievalData:
 def embedder(config: Config, data: RetrievalData) -> Embedder:
     """The model, untrained but for its encoder's weights, with the config's changes to the preprocessing."""
     options, where = config.model, space(config.space)
-    shared = {"dim": options.dim, "heads": options.heads, "normalise_encoding": options.normalise_encoding}
     if (options.encoder is None) != (data.features is not None):
         given = (
             "features, so model.encoder must be None" if data.features is not None else "images, so it needs model.encoder"
         )
         raise InputError(f"the data set {data.name} holds {given}")
-    if options.encoder is None:
-        return Embedder(None, where, width=data.features.shape[1], **shared)
+    if options.encoder is None and data.features is not None:
+        return Embedder(
+            None,
+            where,
+            options.dim,
+            heads=options.heads,
+            normalise_encoding=options.normalise_encoding,
+            width=data.features.shape[1],
+        )
     encoder_options = dict(options.encoder_options)
     if config.data.grey:
         encoder_options["in_chans"] = 1
     model = Embedder(
         options.encoder,
         where,
+        options.dim,
+        heads=options.heads,
+        normalise_encoding=options.normalise_encoding,
         pretrained=options.pretrained,
         checkpoint=options.checkpoint,
         freeze=options.freeze,
         encoder_options=encoder_options,
-        **shared,
     )
     changes = {name: value for name in ("size", "resize") if (value := getattr(config.data, name)) is not None}
     if "size" in changes:
@@ -104,6 +113,7 @@ def embedder(config: Config, data: RetrievalData) -> Embedder:
         raise InputError("data.mean and data.std belong together; give both or neither")
     if config.data.mean is not None:
         changes["mean"], changes["std"] = config.data.mean, config.data.std
+    assert model.preprocessing is not None  # an encoder has one
     model.preprocessing = dataclasses.replace(model.preprocessing, **changes)
     if isinstance(where, spaces.Mixed) and not model.heads.shared:
         for head, weight in zip(model.heads.linears, where.weights, strict=True):

@@ -1,13 +1,13 @@
 """Files that are whole or not there: written to a temporary name beside the target, then renamed."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path]:
     """A temporary path to write to; on leaving it takes the place of `path`, and after an error it is gone."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class RetrievalData:
     classes: tuple[str, ...]
     superclasses: tuple[tuple[str, ...], ...] | None
     split: np.ndarray
-    ids: np.ndarray | None = None
+    ids: Any = None  # an array always, once made
 
     def __post_init__(self):
         def fix(field, value):

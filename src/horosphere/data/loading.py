@@ -123,7 +123,9 @@ def embedding_batches(
             indices, views, failures = [], [], []
 
 
-def in_memory(data: RetrievalData, preprocessing: Preprocessing, *, workers: int = 0) -> tuple[RetrievalData, Failures]:
+def in_memory(
+    data: RetrievalData, preprocessing: Preprocessing | None, *, workers: int = 0
+) -> tuple[RetrievalData, Failures]:
     """The same data with its evaluation views as the images, decoded once; and what was left out as unreadable.
 
     Worth it for small inputs (32,460 drawings of 28 × 28 take 25 MB). Without random crops training sees exactly the
@@ -131,6 +133,7 @@ def in_memory(data: RetrievalData, preprocessing: Preprocessing, *, workers: int
     """
     if data.features is not None:
         return data, []
+    preprocessing = _require(preprocessing)
     batches = list(embedding_batches(data, preprocessing, workers=workers))
     indices = torch.cat([b.indices for b in batches]).numpy() if batches else np.zeros(0, np.int64)
     side = preprocessing.size
@@ -240,6 +243,7 @@ def _joined(views: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat(views, out=torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available()))
 
 
-def _require(preprocessing: Preprocessing | None) -> None:
+def _require(preprocessing: Preprocessing | None) -> Preprocessing:
     if preprocessing is None:
         raise InputError("Data of images needs a Preprocessing (size, resize, mean, std): take the encoder's own.")
+    return preprocessing

@@ -34,7 +34,7 @@ def code(weight: float = 3.0) -> Variant:
     monotone function of cosine and the clip never acts. Evaluation ranks by cosine.
     """
     space = Mixed([Sphere(), Hyperbolic(0.1, radius=1.0)], [10.0, 5 * weight])
-    search = Mixed(space.parts, [1.0, 0.0])
+    search = Mixed(list(space.parts), [1.0, 0.0])
     return Variant(space, search, "shared", "none", PairwiseCrossEntropy(space, 1.0, "published"))
 
 

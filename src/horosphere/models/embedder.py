@@ -72,6 +72,7 @@ class Embedder(nn.Module):
         preprocessing: Preprocessing | None = None,
     ):
         super().__init__()
+        self.encoder: Any  # a timm model, whose attributes torch does not declare, or None
         if heads not in ("shared", "split"):
             raise InputError(f"heads={heads!r}; expected 'shared' or 'split'")
         if heads == "split" and (not isinstance(space, Mixed) or space.slices is not None):
@@ -106,7 +107,10 @@ class Embedder(nn.Module):
         self.encoder_name, self.encoder_options = encoder, dict(encoder_options or {})
         self.width, self.dim, self.freeze, self.preprocessing = width, dim, freeze, preprocessing
         self.heads = Heads(
-            width, dim, parts=len(space.parts) if heads == "split" else None, normalise_encoding=normalise_encoding
+            width,
+            dim,
+            parts=len(space.parts) if isinstance(space, Mixed) and heads == "split" else None,
+            normalise_encoding=normalise_encoding,
         )
         self.space = space
         self.train()
@@ -114,7 +118,7 @@ class Embedder(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return self.heads.linears[0].weight.device
+        return next(self.heads.parameters()).device
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, except for modules of the encoder all of whose parameters are frozen."""
@@ -340,7 +344,7 @@ def evaluating(model: nn.Module) -> Generator[None]:
             module.training = mode
 
 
-def _check_size(size: int, own: int, encoder: nn.Module, options: Mapping[str, Any]) -> None:
+def _check_size(size: int, own: int, encoder: Any, options: Mapping[str, Any]) -> None:
     """A vision transformer's position embeddings fit one size, which would otherwise show only at the first batch."""
     if size != own and encoder.pretrained_cfg.get("fixed_input_size") and not options.get("dynamic_img_size"):
         raise InputError(

@@ -76,7 +76,7 @@ def create_encoder(
     return model, model.head_hidden_size, _preprocessing(model, options)
 
 
-def freeze_encoder(encoder: nn.Module, freeze: Freeze) -> None:
+def freeze_encoder(encoder: Any, freeze: Freeze) -> None:
     """Stop training a part of a timm model, by `requires_grad`.
 
     Args:
@@ -96,7 +96,7 @@ def freeze_encoder(encoder: nn.Module, freeze: Freeze) -> None:
         if isinstance(patch := getattr(encoder, "patch_embed", None), nn.Module):
             patch.requires_grad_(False)
     elif isinstance(freeze, int) and not isinstance(freeze, bool) and freeze >= 0:
-        blocks = getattr(encoder, "blocks", ())
+        blocks: Any = getattr(encoder, "blocks", ())
         if not 0 < len(blocks) >= freeze:
             raise InputError(
                 f"freeze={freeze} blocks, but {type(encoder).__name__} has {len(blocks) or 'no'} `blocks` to freeze; "

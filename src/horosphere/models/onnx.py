@@ -70,6 +70,7 @@ def export_onnx(model: Embedder, path: str | PathLike) -> float:
             dynamo=True,
             verbose=False,
         )
+    assert program is not None  # dynamo=True returns one
     description = model.describe()
     program.model.metadata_props.update(
         {

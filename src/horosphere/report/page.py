@@ -56,9 +56,9 @@ def write_report(
         "failures": {"count": len(failures), "first": dict(list(failures.items())[:LISTED_FAILURES])},
         **judgement.to_dict(),
     }
-    html = _template().render(
-        report=report, config_yaml=to_yaml(config), pictures=embedded_pictures, ks=config.evaluation.ks
-    )
+    ks = config.evaluation.ks
+    metrics = [*(f"recall@{k}" for k in ks), "map_at_r", "r_precision"]
+    html = _template().render(report=report, config_yaml=to_yaml(config), pictures=embedded_pictures, ks=ks, metrics=metrics)
     write_text(run.page_path, html)
     write_text(run.report_path, json.dumps(report, indent=2) + "\n")
     return judgement
@@ -106,9 +106,12 @@ def _neighbours(model: Embedder, embedded: Embedded, judgement: Judgement, count
     for pool, wanted in ((per_query["index"][wrong], 1), (per_query["index"][~wrong], count - 1)):
         chosen += generator.permutation(pool)[:wanted].tolist()
 
+    images, preprocessing = data.images, model.preprocessing
+    assert images is not None and preprocessing is not None  # the caller asked
+
     def image(position: int) -> np.ndarray:
         try:
-            view = evaluation_view(data.images.read(position), model.preprocessing)
+            view = evaluation_view(images.read(position), preprocessing)
         except UnreadableImage:  # it was readable when it was embedded, and a picture must not end a report
             return np.zeros((2, 2, 3), np.uint8)
         return view.permute(1, 2, 0).numpy()
@@ -134,5 +137,4 @@ def _png(figure: Figure) -> bytes:
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.1f}"
-    environment.globals["metrics"] = lambda ks: [f"recall@{k}" for k in ks] + ["map_at_r", "r_precision"]
-    return environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
+    return environment.from_string(files("horosphere.report").joinpath("report.html").read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
 """Hyperbolic space, with points kept as clipped tangent vectors at the origin."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,8 +66,8 @@ class Hyperbolic(Space):
         else:
             self.log_curvature = None
 
-    def _c(self) -> float | Tensor:
-        """c as a number where it is fixed (exact in every dtype), as a tensor in the graph where it is learned."""
+    def _c(self) -> Any:
+        """c: a number where it is fixed (exact in every dtype), a tensor in the graph where it is learned."""
         if self.log_curvature is None:
             return self._curvature
         low, high = (math.log(bound) for bound in self.curvature_bounds)

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,9 @@ class Mixed(Space):
     Raises:
         ValueError: for no parts, nested mixtures, or weights that do not fit.
     """
+
+    #: The spaces; an nn.ModuleList, which does not tell the type of what it holds.
+    parts: Any
 
     def __init__(
         self,
@@ -62,8 +67,8 @@ class Mixed(Space):
             self.log_weights = None
         self.has_origin = any(part.has_origin for part in parts)
 
-    def _w(self) -> Sequence[float] | Tensor:
-        """The weights as numbers where fixed, as a tensor in the graph where learned."""
+    def _w(self) -> Any:
+        """The weights: numbers where fixed, a tensor in the graph where learned."""
         return self._weights if self.log_weights is None else sum(self._weights) * self.log_weights.softmax(0)
 
     @property
@@ -113,7 +118,7 @@ class Mixed(Space):
         return points.split(widths, -1)
 
     def _sum(self, method: str, *points: Tensor) -> Tensor:
-        total = None
+        terms = []
         for part, weight, *own in zip(self.parts, self._w(), *(self.split(p) for p in points), strict=True):
             if isinstance(weight, float) and weight == 0:
                 continue
@@ -121,9 +126,9 @@ class Mixed(Space):
             term = getattr(part, method)(*(p.contiguous() for p in own))
             if not (isinstance(weight, float) and weight == 1):
                 term = term * weight
-            # Starting from the first term, not from zeros, a mixture of one part is that part to the bit.
-            total = term if total is None else total + term
-        return total
+            terms.append(term)
+        # From the first term, not from zeros: a mixture of one part is that part to the bit.
+        return reduce(torch.add, terms)
 
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
         return self._sum("distance", x, y)

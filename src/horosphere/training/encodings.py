@@ -52,10 +52,11 @@ def _key(model: Embedder, data: RetrievalData, config: Config) -> str:
     digest = hashlib.sha256()
     root = Path(config.data.root or "")
     stat = root.stat() if config.data.root else None
+    preprocessing = model.preprocessing
     about = {
         "encoder": model.encoder_name,
         "options": model.encoder_options,
-        "preprocessing": asdict(model.preprocessing),
+        "preprocessing": preprocessing and asdict(preprocessing),
         "root": None if stat is None else [str(root.resolve()), stat.st_size, stat.st_mtime_ns],
         "ids": data.ids.tolist(),
     }

@@ -20,8 +20,8 @@ try:
     from lightning_fabric import Fabric
     from lightning_fabric.utilities.seed import seed_everything
 except ImportError:  # the same library inside the larger package
-    from lightning.fabric import Fabric
-    from lightning.fabric.utilities.seed import seed_everything
+    from lightning.fabric import Fabric  # ty: ignore[import-not-found]
+    from lightning.fabric.utilities.seed import seed_everything  # ty: ignore[import-not-found]
 
 from .. import build
 from ..config import Config, OptimiserConfig
@@ -55,8 +55,7 @@ def train(config: Config, folder: str | Path | None = None, *, progress: bool = 
     """
     fabric = _launch(config)
     # Several processes agree on the folder, which the first one chooses and makes.
-    run = Run.at(folder, config.recipe) if fabric.is_global_zero else None
-    run = fabric.broadcast(run)
+    run: Run = fabric.broadcast(Run.at(folder, config.recipe) if fabric.is_global_zero else None)  # ty: ignore
     job = _prepare(fabric, config, progress)
     if fabric.is_global_zero:
         run.begin(config)
@@ -286,8 +285,7 @@ def _validate(model: Embedder, judged: RetrievalData, config: Config) -> dict[st
     """Recall and MAP@R of the held-out classes, by the whole space."""
     embedded = _embed(model, judged, config)
     report = evaluate_retrieval(embedded.points, embedded.data.labels, model.space, config.evaluation.ks, bootstrap=0)
-    scores = {f"validation/recall@{k}": value for k, value in report.recall.items()}
-    return scores | {"validation/map_at_r": report.map_at_r}
+    return {f"validation/{name}": value for name, value in report.metrics().items()}
 
 
 def _embed(model: Embedder, data: RetrievalData, config: Config, progress: str | None = None) -> Embedded:
