@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -97,10 +98,12 @@ def test_equals_the_plain_restatement(name, seed, n, d, classes, kind, split, bl
         with pytest.raises(InputError, match="another image of its class"):
             evaluate_retrieval(points, labels, space, KS, queries=queries, gallery=gallery)
         return
-    options = {"queries": queries, "gallery": gallery, "block": block, "bootstrap": 0}
-    report = evaluate_retrieval(points, labels, space, KS, **options)
+    evaluate = partial(
+        evaluate_retrieval, points, labels, space, KS, queries=queries, gallery=gallery, block=block, bootstrap=0
+    )
+    report = evaluate()
     agrees(report, reference.evaluate(space, points, labels, KS, queries, gallery), labels)
-    alone = evaluate_retrieval(points, labels, space, KS, map_at_r=False, **options)
+    alone = evaluate(map_at_r=False)
     np.testing.assert_array_equal(alone.per_query["rank"], report.per_query["rank"])
     assert alone.map_at_r is None and alone.recall == report.recall
 
@@ -225,12 +228,13 @@ def test_an_exact_duplicate_of_another_class_is_a_tie():
     np.testing.assert_array_equal(report.per_query["nearest"], [1, 0, 0, 2])
 
 
+@pytest.mark.parametrize("classes", [1, 10])
 @pytest.mark.parametrize("name", ["sphere", "hyperbolic", "mixed"])
-def test_identical_points_are_all_hits(name, monkeypatch):
+def test_identical_points_are_all_hits(name, classes, monkeypatch):
     monkeypatch.setattr(ranks, "_PAIRS", 4096)
     space = SPACES[name]()
     points = space(torch.ones(200, 4))
-    report = evaluate_retrieval(points, torch.arange(200) % 10, space, bootstrap=20)
+    report = evaluate_retrieval(points, torch.arange(200) % classes, space, bootstrap=20)
     assert report.recall[1] == report.map_at_r == report.r_precision == 1
     assert report.intervals["recall@1"] == (1, 1)
 
@@ -277,6 +281,19 @@ def test_a_space_of_another_kind_and_norms_beyond_float32_are_measured_in_float6
     assert isinstance(_Unknown(), Space)
     far = points.double() * 1e30
     same_report(evaluate_retrieval(far, labels, Euclidean()), evaluate_retrieval(points.double(), labels, Euclidean()))
+
+
+def test_one_pair_has_one_distance_wherever_it_stands():
+    space = SPACES["mixed"]()
+    points = space(torch.randn(500, 5, generator=torch.Generator().manual_seed(0))).detach()
+    truth, copies = Truth(space, points), Truth(space, points.repeat(2, 1))
+    assert truth.first_copy is None and copies.first_copy.max() == 499
+    i, j = torch.randint(500, (2, 3001), generator=torch.Generator().manual_seed(1))
+    together = truth.distance(i, j)
+    assert torch.equal(together, copies.distance(i + 500, j))
+    for size in (1, 3, 17, 1000):
+        assert torch.equal(together, torch.cat([truth.distance(*p) for p in zip(i.split(size), j.split(size), strict=True)]))
+    torch.testing.assert_close(together, space.distance(points[i].double(), points[j].double()), rtol=1e-15, atol=0)
 
 
 def test_long_lists_and_short_galleries():
@@ -353,22 +370,25 @@ def test_errors_teach(change, message):
 
 
 _MEMORY = """
-import resource, torch
+import re, torch
 from horosphere.evaluation import evaluate_retrieval
 from horosphere.spaces import Hyperbolic
 torch.set_num_threads(1)
+def peak():  # not getrusage's, which a new process inherits from its parent
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
 space = Hyperbolic()
 generator = torch.Generator().manual_seed(0)
 points = space(torch.randn(20_000, 32, generator=generator))
 labels = torch.arange(20_000) % 4_000
 evaluate_retrieval(points[:2000], labels[:2000] % 400, space, map_at_r=False, bootstrap=0)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 evaluate_retrieval(points, labels, space, map_at_r=False, bootstrap=0)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(peak() - before)
 """
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's record of peak memory")
 def test_memory_does_not_grow_with_the_square():
     """All scores of 20,000 points are 1.6 GB; a block of them is 128 MB."""
     out = subprocess.run([sys.executable, "-c", _MEMORY], capture_output=True, text=True, check=True)
-    assert int(out.stdout) < 320
+    assert 50 < int(out.stdout) < 320

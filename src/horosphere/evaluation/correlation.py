@@ -7,8 +7,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from horosphere.errors import InputError
-from horosphere.spaces import Hyperbolic, Sphere
+from ..errors import InputError
+from ..spaces import Hyperbolic, Sphere
 
 from .truth import Truth
 

@@ -117,6 +117,7 @@ def nearest(block: Block, labels: Tensor, gallery_labels: Tensor) -> tuple[NDArr
     size, need, twice = len(block.gallery), block.positives, 2 * block.tolerance
     k = min(int(need.max()) + _SLACK, size)
     values, columns = _top(block.values, k)
+    columns = columns.clamp_max(size - 1)  # the padding ties with the query itself, at −inf: neither is looked at below
     # The R-th best of the scores that are known: no item further below it than the tolerance is among the R nearest.
     last = need - 1 + values.isnan().sum(1)
     reached = last < k
@@ -135,20 +136,46 @@ def nearest(block: Block, labels: Tensor, gallery_labels: Tensor) -> tuple[NDArr
     first = columns[:, 0].clone()
     found = [(row.cpu().numpy(), rank.cpu().numpy() + 1)]
     for rows in block.groups((~certain).nonzero().squeeze(1)):
-        scores = block.values[rows]
-        # −inf is the query itself or the padding; NaN compares as neither.
-        r, c = (~(scores < floor[rows, None]) & (scores != -torch.inf)).nonzero(as_tuple=True)
-        same = gallery_labels[c] == labels[rows[r]]
-        distance, index = block.distance(rows[r], c), block.gallery[c]
-        row, same, distance, index = (t.cpu().numpy() for t in (r, same, distance, index))
-        order = np.lexsort((index, ~same, distance, row))
-        starts = np.searchsorted(row, np.arange(len(rows)))
-        rank = np.arange(len(row)) - starts[row]
-        first[rows] = c[torch.from_numpy(order[starts]).to(c.device)]
-        hit = same[order] & (rank < need[rows].cpu().numpy()[row])
-        found.append((rows.cpu().numpy()[row[hit]], rank[hit] + 1))
+        r, c, order = _settle(block, rows, floor[rows], labels[rows], gallery_labels)
+        starts = torch.searchsorted(r, torch.arange(len(rows), device=r.device))
+        c = c[order]
+        first[rows] = c[starts]
+        rank = torch.arange(len(r), device=r.device) - starts[r]
+        hit = (gallery_labels[c] == labels[rows[r]]) & (rank < need[rows[r]])
+        found.append((rows[r[hit]].cpu().numpy(), rank[hit].cpu().numpy() + 1))
     row, rank = (np.concatenate(column) for column in zip(*found, strict=True))
     return row, rank, first.cpu().numpy()
+
+
+def _settle(
+    block: Block, rows: Tensor, floor: Tensor, labels: Tensor, gallery_labels: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The items of `rows` that do not score below `floor`: their rows, ascending, their columns, and their exact order.
+
+    Sorted by score, items fall into clusters with a gap of more than twice the tolerance between them. Only clusters that
+    hold both positives and negatives, and the nearest, are measured.
+    """
+    scores = block.values[rows]
+    # −inf is the query itself or the padding; NaN compares as neither, and may belong anywhere.
+    r, c = (~(scores < floor[:, None]) & (scores != -torch.inf)).nonzero(as_tuple=True)
+    score = scores[r, c]
+    by_score = score.argsort(descending=True)
+    by_score = by_score[r[by_score].argsort(stable=True)]
+    r, c, score = r[by_score], c[by_score], score[by_score]
+    same = gallery_labels[c] == labels[r]
+    gap = score[:-1] - score[1:] > 2 * block.tolerance[rows[r[1:]]]
+    gap &= ~scores.isnan().any(1)[r[1:]]
+    cluster = torch.cat([r[:1] * 0, (gap | (r[1:] != r[:-1])).cumsum(0)])
+    size, positives = cluster.bincount(), cluster[same].bincount(minlength=int(cluster[-1]) + 1)
+    measure = (positives > 0) & (positives < size)
+    nearest = cluster[torch.searchsorted(r, torch.arange(len(rows), device=r.device))]
+    measure[nearest] |= size[nearest] > 1
+    asked = measure[cluster].nonzero().squeeze(1)
+    distance = torch.zeros(len(r), dtype=torch.float64, device=r.device)
+    distance[asked] = block.distance(rows[r[asked]], c[asked])
+    keys = (block.gallery[c], ~same, distance, cluster)
+    order = np.lexsort([key.cpu().numpy() for key in keys])
+    return r, c, torch.from_numpy(order).to(r.device)
 
 
 def _top(values: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ class RetrievalReport:
 
     def metrics(self) -> dict[str, float]:
         """Every metric by name, as in `intervals`."""
-        named = {f"recall@{k}": value for k, value in self.recall.items()}
+        named: dict[str, float | None] = {f"recall@{k}": value for k, value in self.recall.items()}
         named |= {"map_at_r": self.map_at_r, "r_precision": self.r_precision}
         return {name: value for name, value in named.items() if value is not None}
 

@@ -1,14 +1,14 @@
 """Retrieval metrics of all queries against a gallery, streamed in blocks, exact as float64."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from horosphere.errors import InputError
-from horosphere.spaces import Space
+from ..errors import InputError
+from ..spaces import Space
 
 from .bootstrap import class_bootstrap
 from .ranks import ALIGN, Block, first_positive, nearest
@@ -77,7 +77,6 @@ def evaluate_retrieval(
 
     # Sorted by label, the positives of a block of queries lie in one stretch of the gallery.
     gallery = gallery[torch.argsort(labels[gallery], stable=True)]
-    gallery_labels = labels[gallery]
     positives = _positives(labels, queries, gallery)
     judged = positives > 0
     if not judged.any():
@@ -93,13 +92,10 @@ def evaluate_retrieval(
         labels,
         given[order],
         gallery,
-        gallery_labels,
         positives[judged][order],
-        **{
-            "map_at_r": map_at_r,
-            "block": block,
-            "progress": progress,
-        },
+        map_at_r=map_at_r,
+        block=block,
+        progress=progress,
     )
 
     per_query = {"index": given.numpy(), "label": labels[given].numpy(), "positives": positives[judged].numpy()}
@@ -133,7 +129,6 @@ def _measure(
     labels: Tensor,
     queries: Tensor,
     gallery: Tensor,
-    gallery_labels: Tensor,
     positives: Tensor,
     *,
     map_at_r: bool,
@@ -143,8 +138,8 @@ def _measure(
     """The per-query results of queries and gallery that are sorted by label, in one pass."""
     device, truth = points.device, Truth(space, points)
     scores = Scores(truth.space, truth.points, queries, gallery, device)
-    query_labels = labels[queries].to(device)
-    queries, gallery, gallery_labels, positives = (t.to(device) for t in (queries, gallery, gallery_labels, positives))
+    query_labels, gallery_labels = labels[queries].to(device), labels[gallery].to(device)
+    queries, gallery, positives = queries.to(device), gallery.to(device), positives.to(device)
     width = -(-len(gallery) // ALIGN) * ALIGN
     if block is None:
         # A list of R nearest holds several numbers an item beside its score.
@@ -205,7 +200,7 @@ def _positives(labels: Tensor, queries: Tensor, gallery: Tensor) -> Tensor:
     return count - inside[queries]
 
 
-def _steps(total: int, block: int, progress: bool):
+def _steps(total: int, block: int, progress: bool) -> Iterator[int]:
     """Where each block starts, with a bar that shows rate and time left."""
     if not progress:
         yield from range(0, total, block)
