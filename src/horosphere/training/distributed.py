@@ -31,6 +31,15 @@ class _Gather(torch.autograd.Function):
         return grad.chunk(dist.get_world_size())[dist.get_rank()]
 
 
+def merge(own: dict) -> dict:
+    """The dictionaries of all processes as one, which each of them gets."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return own
+    everyone: list = [None] * dist.get_world_size()
+    dist.all_gather_object(everyone, own)
+    return {key: value for each in everyone for key, value in each.items()}
+
+
 def is_first_process() -> bool:
     """Whether this is the process that writes and prints, also after the processes' group is gone."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0

@@ -32,7 +32,7 @@ from ..models import Embedded, Embedder, embed_data
 from ..report import check_headline, write_report
 from ..runs import Run
 from . import checkpoint
-from .distributed import gather
+from .distributed import gather, merge
 from .encodings import cached_encodings
 from .metrics import Metrics
 
@@ -223,15 +223,18 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             wrapped_optimiser.step()
             wrapped_optimiser.zero_grad()
             bar.update(size)
-            if step % config.training.log_every == 0 or step == steps:
-                entry = _entry(value, norm, optimiser, model, points, size * (step - start) / (time.perf_counter() - began))
-                if not math.isfinite(entry["loss"]):
-                    raise InputError(
-                        f"the loss is {entry['loss']} at step {step}: lower optimiser.lr, raise loss.temperature, or set "
-                        f"training.precision to 32-true; {run.folder} keeps its last checkpoint"
-                    )
-                bar.set_postfix(loss=f"{entry['loss']:.4f}")
-                metrics.write(step, entry)
+            logs = step == steps or step % config.training.log_every == 0
+            saves = step == steps or step % config.training.checkpoint_every == 0
+            # Here, and only here, the loop waits for the device.
+            if (logs or saves) and not math.isfinite(value.item()):
+                raise InputError(
+                    f"the loss is {value.item()} at step {step}: lower optimiser.lr, raise loss.temperature, or set "
+                    f"training.precision to 32-true; {run.folder} keeps its last checkpoint"
+                )
+            if logs:
+                bar.set_postfix(loss=f"{value.item():.4f}")
+                pace = size * (step - start) / (time.perf_counter() - began)
+                metrics.write(step, _entry(value, norm, optimiser, model, points, pace))
             if config.training.validate_every and step % config.training.validate_every == 0:
                 metrics.write(step, _validate(model, job.judged_inputs, config))
             if interrupt.requested:
@@ -239,8 +242,9 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 if fabric.world_size == 1:
                     save(step)
                 raise KeyboardInterrupt(f"go on with: horosphere train --resume {run.folder}")
-            if step == steps or step % config.training.checkpoint_every == 0:
+            if saves:
                 save(step)
+    job.failures |= merge(job.failures)
 
 
 def _restore(fabric: Fabric, run: Run, job: _Job, optimiser: torch.optim.Optimizer) -> int:
@@ -274,7 +278,7 @@ def rate(config: OptimiserConfig, step: int, steps: int) -> float:
 
 
 def _entry(value, norm, optimiser, model: Embedder, points, images_per_second: float) -> dict[str, float]:
-    """A line of metrics. Here, and only here, the loop waits for the device."""
+    """A line of metrics."""
     entry = {"loss": value.item(), "lr": optimiser.param_groups[0]["lr"], "images_per_second": images_per_second}
     if norm is not None:
         entry["gradient_norm"] = float(norm)
