@@ -136,6 +136,11 @@ def test_evaluate_a_run_gives_its_report_again_and_a_line_a_query(capsys, run, t
     assert {line["class"] for line in lines} == set("56789")
 
 
+def test_evaluate_refuses_to_call_training_classes_held_out(capsys, run):
+    status, _, error = call(capsys, "evaluate", run.folder, "--split", "validation")
+    assert status == 2 and "none is held out" in error
+
+
 def test_embed_then_evaluate_the_points(capsys, run, tmp_path):
     rows = run.report["rows"]["mixture"]
     digits = hs.load_data("digits").select("test")

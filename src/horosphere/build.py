@@ -64,8 +64,13 @@ def data(config: DataConfig) -> RetrievalData:
 
 
 def splits(config: Config, data: RetrievalData) -> tuple[RetrievalData, RetrievalData]:
-    """(what to train on, what to judge on): see `EvaluationConfig.judge`."""
+    """(what to train on, what to judge on): see `EvaluationConfig.judge`.
+
+    Validation is the data set's own validation split where it has one, and else classes held out of its training split.
+    """
     if config.evaluation.judge == "validation":
+        if "validation" in data.split:
+            return data.select("train"), data.select("validation")
         return data.hold_out(config.data.validation_fraction, config.data.validation_seed)
     return data.select("train"), judged(data)
 

@@ -171,8 +171,11 @@ class EvaluateOptions:
     """Folder, zip or file of the data set; a run knows its own."""
     layout: str = "auto"
     """How the data set is laid out."""
-    split: Literal["test", "validation"] = "test"
-    """What to judge on: the test images (or query and gallery), or the held-out training classes."""
+    layout_options: dict[str, int | str] = field(default_factory=dict)
+    """Options of --data's layout, such as train_classes 80 (see data.options of a config)."""
+    split: Literal["test", "validation"] | None = None
+    """What to judge on: the test images (or query and gallery), or the held-out training classes. By default what the run
+    was judged on, or test."""
     size: int | None = None
     """Side of the square input, with --encoder."""
     resize: int | None = None
@@ -211,7 +214,10 @@ def evaluate(arguments: list[str]) -> None:
     from .runs import Run
 
     evaluation = EvaluationConfig(
-        judge=options.split, ks=options.ks or (1, 2, 4, 8), bootstrap=options.bootstrap, batch_size=options.batch_size
+        judge=options.split or "test",
+        ks=options.ks or (1, 2, 4, 8),
+        bootstrap=options.bootstrap,
+        batch_size=options.batch_size,
     )
     where = {"device": options.device, "workers": options.workers}
     data = DataConfig(
@@ -231,8 +237,10 @@ def evaluate(arguments: list[str]) -> None:
     else:
         run = Run.open(options.target)
         own = run.config.evaluation
-        evaluation = replace(evaluation, ks=options.ks or own.ks, rank_by=own.rank_by)
-        moved = replace(run.config.data, layout=options.layout, root=options.data) if options.data else None
+        if options.split == "validation" and own.judge == "test" and not options.data:
+            raise InputError(f"{options.target} trained on all training classes, so none is held out: judge it on test")
+        evaluation = replace(evaluation, judge=options.split or own.judge, ks=options.ks or own.ks, rank_by=own.rank_by)
+        moved = replace(run.config.data, layout=data.layout, root=data.root, options=data.options) if options.data else None
         judgement, data = report.evaluate_run(run, evaluation, data=moved, **where)
     print(report.text_table(judgement.to_dict()))
     if options.per_query:
@@ -260,6 +268,8 @@ class EmbedOptions:
     """The file to write, .npz or .safetensors."""
     layout: str | None = None
     """Read the images as a labelled data set: auto, cub, cars, sop, inshop, omniglot, folder, table or features."""
+    layout_options: dict[str, int | str] = field(default_factory=dict)
+    """With --layout: its options, such as train_classes 80."""
     split: Literal["all", "train", "test"] = "all"
     """With --layout: which images."""
     encoding: bool = False

@@ -203,7 +203,7 @@ class EvaluationConfig:
 
     judge: Literal["test", "validation"] = "test"
     """test: train on all training classes and read the test classes once. validation: hold a quarter of the training classes
-    out and judge on them; every choice is made there."""
+    out (or take the data set's own validation split) and judge on them; every choice is made there."""
     ks: tuple[int, ...] = (1, 2, 4, 8)
     """Recall@K."""
     rank_by: str = "mixture"

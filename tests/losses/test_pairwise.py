@@ -83,7 +83,7 @@ def test_subsets_and_batch_agree_at_two_images_a_class(name):
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("d", [2, 9])
 def test_float32_bounds(name, d):
-    """methods.md §1: the loss to 1e-5 relative, its gradient to 2e-5 relative Frobenius."""
+    """docs/methods.md, error bounds: the loss to 1e-5 relative, its gradient to 2e-5 relative Frobenius."""
     space = SPACES[name]()
     # The gradient of the features: off the sphere, that of its points depends on the form of the distance.
     features = torch.randn(30 * d, 64, requires_grad=True)

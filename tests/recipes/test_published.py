@@ -52,7 +52,7 @@ def test_a_row_says_where_it_comes_from_and_where_it_differs(name):
 
 
 def test_the_figures_are_those_of_their_cells():
-    """Read off methods.md §6, one a method and one a data set."""
+    """Read off the papers, one a method and one a data set."""
     figures = {name: re.search(r"\d\d\.\d / \d\d\.\d", get(name).summary).group() for name in [*HYP_VIT, *MIX[:12]]}
     assert figures["sph-deit-cub"] == "73.3 / 76.2" and figures["sph-dino-cars"] == "81.9 / 86.6"
     assert figures["sph-vit-inshop"] == "90.8 / 90.4" and figures["hyp-deit-sop"] == "83.0 / 83.3"

@@ -32,7 +32,7 @@ def test_distances_agree_with_the_papers_formula_and_with_geoopt(c):
 
 @pytest.mark.parametrize(("c", "clip"), [(0.1, 2.3), (1.0, 4.0), (16.0, 1.0), (0.01, 2.3), (0.1, 0.01)])
 def test_gram_path_bound_in_float32(c, clip):
-    """methods.md §1: relative 5e-5 at worst where h >= 1e-2 and √c r <= 4."""
+    """docs/methods.md, error bounds: relative 5e-5 at worst where h >= 1e-2 and √c r <= 4."""
     space = Hyperbolic(c, clip)
     x = points(space, 200, d=16, spread=clip / 4)
     exact, apart = space.distance(x.double()[:, None], x.double()[None]), half_angle(x, x) >= 1e-2
@@ -45,7 +45,7 @@ def test_gram_path_bound_in_float32(c, clip):
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 1e-7, 1e-4, 1e-2, 1.0]))
 @settings(max_examples=20, deadline=None)
 def test_difference_path_bound_in_float32(c, seed, step):
-    """methods.md §1: 1e-6/√c + 1e-6 D everywhere, coincidence included, and finite gradients."""
+    """docs/methods.md, error bounds: 1e-6/√c + 1e-6 D everywhere, coincidence included, and finite gradients."""
     space = Hyperbolic(c)
     x = points(space, 8, seed=seed).requires_grad_()
     y = space(x.detach() + step * points(space, 8, seed=seed + 1)).requires_grad_()

@@ -143,6 +143,19 @@ def test_validation_holds_classes_out_and_is_logged(tmp_path):
     assert run.report["rows"]["mixture"]["classes"] == 2
 
 
+def test_a_validation_split_of_its_own_is_used(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10), 12)
+    rows = rng.normal(size=(10, 6))[labels] + 0.3 * rng.normal(size=(120, 6))
+    split = np.where(labels < 5, "train", np.where(labels < 8, "validation", "test"))
+    np.savez(tmp_path / "f.npz", features=rows.astype(np.float32), labels=labels, split=split)
+    data = {"layout": "features", "root": str(tmp_path / "f.npz"), "in_memory": False}
+    model = {"encoder": None, "encoder_options": {}}
+    for judge, classes in (("validation", 3), ("test", 2)):
+        config = tiny.config(data=data, model=model, evaluation={"judge": judge})
+        assert hs.train(config, tmp_path / judge, progress=False).report["rows"]["mixture"]["classes"] == classes
+
+
 def features(path, classes=8, images=12, width=10):
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(classes), images)

@@ -1,11 +1,12 @@
 """Where images come from: files in a folder, members of a zip, rows of an array. All pickle, so workers may be
 spawned."""
 
+import hashlib
 import os
-import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,10 @@ class ImageSource(Protocol):
 
     def take(self, indices: Sequence[int]) -> "ImageSource":
         """The images at these positions."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A short text that changes when the images do, without decoding them."""
         ...
 
 
@@ -59,36 +64,35 @@ class FileImages:
         """The files at these positions."""
         return FileImages(self.root, [self.paths[i] for i in indices])
 
+    def fingerprint(self) -> str:
+        """Changes when a file's size or time of change does."""
+
+        def lines():
+            for path in self.paths:
+                try:
+                    stat = os.stat(os.path.join(self.root, path))
+                    yield f"{path} {stat.st_size} {stat.st_mtime_ns}"
+                except OSError:
+                    yield f"{path} missing"
+
+        return _digest(lines())
+
 
 class ZipImages:
-    """Members of a zip, read in place.
-
-    Only the members' offsets are kept: a read opens the file, seeks and inflates. So nothing is shared between threads
-    or processes, a worker need not parse the zip's directory again, and a read costs less than `zipfile`'s.
-    """
+    """Members of a zip, read in place. Each process opens the zip once for itself."""
 
     def __init__(self, path: str | Path, members: Sequence[str]):
         self.path = str(path)
         self.members = tuple(members)
-        with zipfile.ZipFile(path) as archive:
-            known = {info.filename: info for info in archive.infolist()}
+        self._stamp = os.stat(self.path).st_mtime_ns
+        known = self._archive().NameToInfo
         absent = [member for member in self.members if member not in known]
         if absent:
             raise InputError(f"{path} has no member {absent[0]!r}; list its members with `unzip -l`.")
-        infos = [known[member] for member in self.members]
-        odd = [
-            i.filename for i in infos if i.flag_bits & 1 or i.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        ]
-        if odd:
-            raise InputError(
-                f"{path}: {len(odd)} members are encrypted or compressed by another method than deflate, first "
-                f"{odd[0]!r}; unpack the zip and give the folder, or pack it again."
-            )
-        # Columns: where the member's header begins, its compressed and full size in bytes, CRC-32, deflated or stored.
-        self._entries = np.array(
-            [(i.header_offset, i.compress_size, i.file_size, i.CRC, i.compress_type != 0) for i in infos],
-            dtype=np.int64,
-        ).reshape(-1, 5)
+
+    def _archive(self) -> zipfile.ZipFile:
+        # By process, because a forked worker that shared its parent's handle would share the place it reads at.
+        return _open_zip(self.path, self._stamp, os.getpid())
 
     def __len__(self) -> int:
         return len(self.members)
@@ -99,30 +103,26 @@ class ZipImages:
 
     def read(self, i: int) -> bytes:
         """The member's bytes, checked against its CRC."""
-        offset, compressed, size, crc, deflated = self._entries[i].tolist()
         try:
-            with open(self.path, "rb", buffering=0) as file:
-                file.seek(offset)
-                header = file.read(30)
-                # The local header's name and extra field may differ in length from the central directory's.
-                name_length, extra_length = struct.unpack("<HH", header[26:30])
-                file.seek(name_length + extra_length, os.SEEK_CUR)
-                data = file.read(compressed)
-            if deflated:
-                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, max(size, 1))
-        except (OSError, struct.error, zlib.error) as error:
+            return self._archive().read(self.members[i])
+        # zipfile raises RuntimeError for an encrypted member, NotImplementedError for an unknown compression.
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
             raise UnreadableImage(self.members[i], f"damaged zip member: {error}") from error
-        if len(data) != size or zlib.crc32(data) != crc:
-            raise UnreadableImage(self.members[i], "damaged zip member: its bytes do not match its checksum")
-        return data
 
     def take(self, indices: Sequence[int]) -> "ZipImages":
         """The members at these positions."""
-        taken = object.__new__(ZipImages)
-        taken.path = self.path
-        taken.members = tuple(self.members[i] for i in indices)
-        taken._entries = self._entries[np.asarray(indices, dtype=np.int64)]
-        return taken
+        return ZipImages(self.path, [self.members[i] for i in indices])
+
+    def fingerprint(self) -> str:
+        """Changes when the zip's members do."""
+        known = self._archive().NameToInfo
+        return _digest(f"{member} {known[member].CRC} {known[member].file_size}" for member in self.members)
+
+
+@lru_cache(maxsize=8)
+def _open_zip(path: str, stamp: int, process: int) -> zipfile.ZipFile:
+    """The zip at `path` as it was at time `stamp`, for one process."""
+    return zipfile.ZipFile(path)
 
 
 class ArrayImages:
@@ -151,3 +151,14 @@ class ArrayImages:
     def take(self, indices: Sequence[int]) -> "ArrayImages":
         """The rows at these positions (copied)."""
         return ArrayImages(self.array[np.asarray(indices, dtype=np.int64)], [self.names[i] for i in indices])
+
+    def fingerprint(self) -> str:
+        """Changes when the pixels do."""
+        return hashlib.sha256(np.ascontiguousarray(self.array).data).hexdigest()
+
+
+def _digest(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()

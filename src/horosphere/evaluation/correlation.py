@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..spaces import Hyperbolic, Sphere
-
 from .truth import Truth
 
 #: From here on nearly every point is on one radius, where hyperbolic distance is a monotone function of cosine.

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..spaces import Space
-
 from .bootstrap import class_bootstrap
 from .ranks import ALIGN, Block, first_positive, nearest
 from .report import RetrievalReport

@@ -1,6 +1,6 @@
 """What the geometry does, as pictures: each function takes numbers or points and returns a matplotlib figure.
 
-Imports `spaces` and `evaluation`; `report` puts the figures on a page.
+Imports `spaces` only; `report` puts the figures on a page.
 """
 
 from .figures import radii, recalls, scatter_against_cosine, training_curve

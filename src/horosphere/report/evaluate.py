@@ -92,6 +92,7 @@ def embed_to_file(
     output: Path,
     *,
     layout: str | None = None,
+    layout_options: Mapping[str, int | str] | None = None,
     split: str = "all",
     encoding: bool = False,
     batch_size: int = 64,
@@ -104,7 +105,10 @@ def embed_to_file(
     Without a layout `images` is any folder, zip or file of images; with one it is a labelled data set, and labels, classes
     and split are written too.
     """
-    data = load_images(images) if layout is None else build.data(DataConfig(layout=layout, root=str(images)))
+    if layout is None:
+        data = load_images(images)
+    else:
+        data = build.data(DataConfig(layout=layout, root=str(images), options=dict(layout_options or {})))
     if split != "all":
         if layout is None:
             raise InputError(f"--split {split} needs --layout: images without labels have no splits")

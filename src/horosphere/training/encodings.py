@@ -18,10 +18,10 @@ def cached_encodings(
 ) -> RetrievalData:
     """The data set with the encoder's output in place of its images, from the cache folder or computed into it.
 
-    The cache's key is the encoder's weights and options, the preprocessing, and the names of the images with the size and
-    time of the file or folder that holds them. Images that cannot be read are added to `failures`.
+    The cache's key is the encoder's weights and options, the preprocessing, and the images' names and fingerprint. Images
+    that cannot be read are added to `failures`.
     """
-    path = cache_folder() / f"{_key(model, data, config)}.safetensors"
+    path = cache_folder() / f"{_key(model, data)}.safetensors"
     if path.is_file():
         arrays = load_arrays(path, required=("features", "ids"))
         features, ids = arrays["features"], arrays["ids"]
@@ -48,19 +48,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "horosphere"
 
 
-def _key(model: Embedder, data: RetrievalData, config: Config) -> str:
-    digest = hashlib.sha256()
-    root = Path(config.data.root or "")
-    stat = root.stat() if config.data.root else None
+def _key(model: Embedder, data: RetrievalData) -> str:
     preprocessing = model.preprocessing
     about = {
         "encoder": model.encoder_name,
         "options": model.encoder_options,
         "preprocessing": preprocessing and asdict(preprocessing),
-        "root": None if stat is None else [str(root.resolve()), stat.st_size, stat.st_mtime_ns],
         "ids": data.ids.tolist(),
+        "images": data.images and data.images.fingerprint(),
     }
-    digest.update(json.dumps(about, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, tensor in model.encoder.state_dict().items():
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
