@@ -141,6 +141,12 @@ def test_evaluate_refuses_to_call_training_classes_held_out(capsys, run):
     assert status == 2 and "none is held out" in error
 
 
+@pytest.mark.parametrize("flags", [["--space", "sphere"], ["--size", "8"], ["--pretrained"], ["--layout", "cub"]])
+def test_an_option_that_would_do_nothing_is_refused(capsys, run, flags):
+    status, _, error = call(capsys, "evaluate", run.folder, *flags)
+    assert status == 2 and "would do nothing" in error
+
+
 def test_embed_then_evaluate_the_points(capsys, run, tmp_path):
     rows = run.report["rows"]["mixture"]
     digits = hs.load_data("digits").select("test")

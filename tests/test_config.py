@@ -35,6 +35,9 @@ def test_a_partial_config_takes_the_defaults(tmp_path):
         ("optimizer: {}", "unknown key 'optimizer'; did you mean 'optimiser'"),
         ("optimiser: {lrr: 1}", "did you mean 'optimiser.lr'"),
         ("optimiser: {lr: fast}", "optimiser.lr is 'fast'; expected a number"),
+        ("training: {steps: 0}", "training.steps is 0; expected 1 or more"),
+        ("evaluation: {ks: [0]}", "evaluation.ks"),
+        ("optimiser: {lr: -1}", "optimiser.lr is -1.0; expected a positive number"),
         ("seed: true", "seed is True; expected a whole number"),
         ("seed: 1.5", "expected a whole number"),
         ("model: {heads: both}", "one of shared, split"),
@@ -49,6 +52,11 @@ def test_mistakes_teach(tmp_path, text, words):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(InputError, match=words):
         configs.read(tmp_path / "c.yaml")
+
+
+def test_numbers_as_people_write_them(tmp_path):
+    (tmp_path / "c.yaml").write_text("optimiser: {lr: 1e-5}")
+    assert configs.read(tmp_path / "c.yaml").optimiser.lr == 1e-5
 
 
 def test_a_missing_file_is_an_input_error(tmp_path):

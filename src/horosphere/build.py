@@ -17,6 +17,8 @@ from .spaces import Euclidean, Hyperbolic, Mixed, Space, Sphere
 def space(config: SpaceConfig) -> Space:
     """The space; a single part of weight 1 is that geometry itself."""
     with _as_input_error():
+        if any(part.weight == 0 and part.learnable_curvature for part in config.parts):
+            raise InputError("a part of weight 0 is not computed, so its curvature cannot be learned: raise its weight")
         parts = [_part(part) for part in config.parts]
         weights = [part.weight for part in config.parts]
         if len(parts) == 1 and weights == [1.0] and not config.learnable_weights:
@@ -47,6 +49,8 @@ def loss(config: Config, space: Space) -> nn.Module:
             return PairwiseCrossEntropy(space, options.temperature, **shared)
         if not isinstance(space, Mixed):
             raise InputError(f"loss.mixing=losses needs a space of several parts; this one is {space.name} alone")
+        if config.space.learnable_weights:
+            raise InputError("with loss.mixing=losses the weights are fixed shares: set space.learnable_weights to false")
         temperatures = options.part_temperatures or (options.temperature,) * len(space.parts)
         if len(temperatures) != len(space.parts):
             raise InputError(f"{len(space.parts)} parts but {len(temperatures)} loss.part_temperatures; give one a part")
@@ -58,26 +62,38 @@ def loss(config: Config, space: Space) -> nn.Module:
 def data(config: DataConfig) -> RetrievalData:
     """The whole data set."""
     options: dict[str, Any] = dict(config.options)
-    if "superclasses" in options:
-        options["superclasses"] = str(options["superclasses"]).split(",")
+    for name in ("superclasses", "train_classes"):
+        if isinstance(options.get(name), str):
+            options[name] = options[name].split(",")
     return load_data(config.layout, config.root, **options)
 
 
-def splits(config: Config, data: RetrievalData) -> tuple[RetrievalData, RetrievalData]:
-    """(what to train on, what to judge on): see `EvaluationConfig.judge`.
+def training_split(config: Config, data: RetrievalData) -> RetrievalData:
+    """What to train on: all training images, or without the classes that `judged_split` holds out."""
+    if config.evaluation.judge == "validation" and "validation" not in data.split:
+        return data.hold_out(config.data.validation_fraction, config.data.validation_seed)[0]
+    return data.select("train")
+
+
+def judged_split(config: Config, data: RetrievalData) -> RetrievalData:
+    """What to judge on: see `EvaluationConfig.judge`.
 
     Validation is the data set's own validation split where it has one, and else classes held out of its training split.
     """
-    if config.evaluation.judge == "validation":
-        if "validation" in data.split:
-            return data.select("train"), data.select("validation")
-        return data.hold_out(config.data.validation_fraction, config.data.validation_seed)
-    return data.select("train"), judged(data)
+    if config.evaluation.judge == "test":
+        return test_split(data)
+    if "validation" in data.split:
+        return data.select("validation")
+    return data.hold_out(config.data.validation_fraction, config.data.validation_seed)[1]
 
 
-def judged(data: RetrievalData) -> RetrievalData:
-    """The test split, or query and gallery."""
-    return data.select(*(("test",) if "test" in data.split else ("query", "gallery")))
+def test_split(data: RetrievalData) -> RetrievalData:
+    """The test images, or query and gallery. Raises InputError where the data set has neither."""
+    if "test" in data.split:
+        return data.select("test")
+    if "query" in data.split:
+        return data.select("query", "gallery")
+    raise InputError(f"{data.name} has nothing to judge on: expected a test split, or query and gallery")
 
 
 def embedder(config: Config, data: RetrievalData) -> Embedder:
@@ -89,6 +105,9 @@ def embedder(config: Config, data: RetrievalData) -> Embedder:
         )
         raise InputError(f"the data set {data.name} holds {given}")
     if options.encoder is None and data.features is not None:
+        useless = [name for name in ("pretrained", "checkpoint", "encoder_options") if getattr(options, name)]
+        if useless:
+            raise InputError(f"model.{', model.'.join(useless)} given, but model.encoder is None: leave them out")
         return Embedder(
             None,
             where,
@@ -111,15 +130,18 @@ def embedder(config: Config, data: RetrievalData) -> Embedder:
         freeze=options.freeze,
         encoder_options=encoder_options,
     )
-    changes = {name: value for name in ("size", "resize") if (value := getattr(config.data, name)) is not None}
+    assert model.preprocessing is not None  # an encoder has one
+    changes: dict[str, Any] = {
+        name: value for name in ("size", "resize") if (value := getattr(config.data, name)) is not None
+    }
     if "size" in changes:
-        changes.setdefault("resize", changes["size"])
+        # The share of the image that the weights' own crop keeps stays what it was.
+        changes.setdefault("resize", round(changes["size"] * model.preprocessing.resize / model.preprocessing.size))
     if (config.data.mean is None) != (config.data.std is None):
         raise InputError("data.mean and data.std belong together; give both or neither")
     if config.data.mean is not None:
         changes["mean"], changes["std"] = config.data.mean, config.data.std
-    assert model.preprocessing is not None  # an encoder has one
-    model.preprocessing = dataclasses.replace(model.preprocessing, **changes)
+    model.set_preprocessing(dataclasses.replace(model.preprocessing, **changes))
     if isinstance(where, spaces.Mixed) and not model.heads.shared:
         for head, weight in zip(model.heads.linears, where.weights, strict=True):
             # A part of weight 0 trains nothing, and several processes would wait for its gradient.

@@ -209,6 +209,7 @@ def evaluate(arguments: list[str]) -> None:
     options = _parse(EvaluateOptions, "evaluate", arguments)
     if (options.target is None) == (options.encoder is None):
         raise InputError("give one thing to judge: a run, a file of points, or --encoder NAME")
+    _refuse_useless(options)
     from . import report
     from .files import write_text
     from .runs import Run
@@ -223,6 +224,7 @@ def evaluate(arguments: list[str]) -> None:
     data = DataConfig(
         layout=options.layout,
         root=options.data,
+        options=options.layout_options,
         size=options.size,
         resize=options.resize,
         mean=options.mean,
@@ -230,10 +232,10 @@ def evaluate(arguments: list[str]) -> None:
     )
     if options.encoder is not None:
         model = ModelConfig(options.encoder, options.encoder_options, options.pretrained, options.checkpoint)
-        judgement, data = report.evaluate_encoder(model, data, evaluation, **where)
-    elif options.target.suffix in (".npz", ".safetensors"):
+        judgement = report.evaluate_encoder(model, data, evaluation, **where)
+    elif _is_points(options.target):
         space = options.space and PartConfig(options.space, curvature=options.curvature, clip=options.clip)
-        judgement, data = report.evaluate_points(options.target, evaluation, space)
+        judgement = report.evaluate_points(options.target, evaluation, space)
     else:
         run = Run.open(options.target)
         own = run.config.evaluation
@@ -241,16 +243,48 @@ def evaluate(arguments: list[str]) -> None:
             raise InputError(f"{options.target} trained on all training classes, so none is held out: judge it on test")
         evaluation = replace(evaluation, judge=options.split or own.judge, ks=options.ks or own.ks, rank_by=own.rank_by)
         moved = replace(run.config.data, layout=data.layout, root=data.root, options=data.options) if options.data else None
-        judgement, data = report.evaluate_run(run, evaluation, data=moved, **where)
+        judgement = report.evaluate_run(run, evaluation, data=moved, **where)
     print(report.text_table(judgement.to_dict()))
     if options.per_query:
-        report.write_per_query(options.per_query, judgement, data)
+        report.write_per_query(options.per_query, judgement)
         print(f"\nper query  {options.per_query}")
     if options.json:
         import json
 
         write_text(options.json, json.dumps(judgement.to_dict(), indent=2) + "\n")
         print(f"\nnumbers  {options.json}")
+
+
+#: What each kind of target reads, beside what they all do.
+EVERYWHERE = {"target", "ks", "bootstrap", "per_query", "json"}
+EVALUATE_READS = {
+    "a run": {"data", "layout", "layout_options", "split", "batch_size", "workers", "device"},
+    "a file of points": {"space", "curvature", "clip"},
+    "an encoder": {"encoder", "encoder_options", "checkpoint", "pretrained", "data", "layout", "layout_options", "split"}
+    | {"size", "resize", "mean", "std", "batch_size", "workers", "device"},
+}
+
+
+def _refuse_useless(options: EvaluateOptions) -> None:
+    """An option that the target does not read would silently do nothing."""
+    kind = "an encoder" if options.encoder else "a file of points" if _is_points(options.target) else "a run"
+    reads = EVERYWHERE | EVALUATE_READS[kind]
+    if kind == "a run" and options.data is None:
+        reads -= {"layout", "layout_options"}
+    if kind == "a file of points" and options.space != "hyperbolic":
+        reads -= {"curvature", "clip"}
+    default = EvaluateOptions()
+    useless = [
+        field.name.replace("_", "-")
+        for field in dataclasses.fields(options)
+        if field.name not in reads and getattr(options, field.name) != getattr(default, field.name)
+    ]
+    if useless:
+        raise InputError(f"--{', --'.join(useless)} would do nothing here: {kind} is judged without; leave it out")
+
+
+def _is_points(target: Path | None) -> bool:
+    return target is not None and target.suffix in (".npz", ".safetensors")
 
 
 @dataclass

@@ -19,6 +19,13 @@ from .errors import InputError
 from .files import write_text
 
 
+def _check(section: str, **values: tuple[object, bool, str]) -> None:
+    """Raise InputError for the first value whose condition does not hold: name=(value, condition, what was expected)."""
+    for name, (value, holds, expected) in values.items():
+        if not holds:
+            raise InputError(f"{section}.{name} is {value}; expected {expected}")
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """How a training view differs from the evaluation view."""
@@ -93,6 +100,13 @@ class DataConfig:
     validation_seed: int = 0
     """Which classes are held out."""
 
+    def __post_init__(self):
+        share = self.validation_fraction
+        _check("data", validation_fraction=(share, 0 < share < 1, "a share between 0 and 1"))
+        for name in ("size", "resize"):
+            value = getattr(self, name)
+            _check("data", **{name: (value, value is None or value >= 1, "pixels, 1 or more")})
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -114,6 +128,9 @@ class ModelConfig:
     """One head for all parts of the space, or one a part."""
     normalise_encoding: Literal["none", "l2", "layer"] = "none"
     """What happens to the encoder's output before the head; layer is a LayerNorm without parameters."""
+
+    def __post_init__(self):
+        _check("model", dim=(self.dim, self.dim >= 1, "1 or more"))
 
 
 @dataclass(frozen=True)
@@ -164,6 +181,13 @@ class BatchConfig:
     classes: int = 100
     images: int = 9
 
+    def __post_init__(self):
+        _check(
+            "batch",
+            classes=(self.classes, self.classes >= 2, "2 or more"),
+            images=(self.images, self.images >= 2, "2 or more"),
+        )
+
 
 @dataclass(frozen=True)
 class OptimiserConfig:
@@ -176,6 +200,15 @@ class OptimiserConfig:
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = 0
     """Steps of linear warm-up."""
+
+    def __post_init__(self):
+        _check(
+            "optimiser",
+            lr=(self.lr, self.lr > 0, "a positive number"),
+            weight_decay=(self.weight_decay, self.weight_decay >= 0, "0 or more"),
+            clip_norm=(self.clip_norm, self.clip_norm is None or self.clip_norm > 0, "a positive number, or nothing"),
+            warmup=(self.warmup, self.warmup >= 0, "0 or more"),
+        )
 
 
 @dataclass(frozen=True)
@@ -196,6 +229,14 @@ class TrainingConfig:
     validate_every: int = 0
     """Steps between evaluations on the held-out classes; needs a run judged on validation."""
 
+    def __post_init__(self):
+        for name in ("steps", "devices", "log_every", "checkpoint_every"):
+            value = getattr(self, name)
+            _check("training", **{name: (value, value >= 1, "1 or more")})
+        for name in ("workers", "validate_every"):
+            value = getattr(self, name)
+            _check("training", **{name: (value, value >= 0, "0 or more")})
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -211,6 +252,14 @@ class EvaluationConfig:
     bootstrap: int = 1000
     """Draws of classes behind the confidence intervals."""
     batch_size: int = 64
+
+    def __post_init__(self):
+        _check(
+            "evaluation",
+            ks=(self.ks, len(self.ks) > 0 and min(self.ks) >= 1, "whole numbers of 1 or more"),
+            bootstrap=(self.bootstrap, self.bootstrap >= 0, "0 or more"),
+            batch_size=(self.batch_size, self.batch_size >= 1, "1 or more"),
+        )
 
 
 @dataclass(frozen=True)
@@ -299,6 +348,12 @@ def _structure(kind, value, where: str, path: str):
         }
     if kind is float and type(value) is int:
         return float(value)
+    if kind is float and isinstance(value, str):
+        # YAML's own rule reads 1e-5, which lacks a point, as text.
+        try:
+            return float(value)
+        except ValueError:
+            raise wrong from None
     if kind is type(None) and value is None:
         return None
     # Not isinstance: True is an int to Python, but a mistake in a config.

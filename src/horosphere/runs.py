@@ -15,7 +15,7 @@ class Run:
     """A run's folder.
 
     config.yaml reads back with `--config`; metrics.jsonl has a line every few steps; checkpoint.pt is there until the run is
-    finished; model/ is the trained model; report.json and report.html judge it.
+    finished; model/ is the trained model, training.json what it was trained on; report.json and report.html judge it.
     """
 
     folder: Path
@@ -63,6 +63,10 @@ class Run:
         return self.folder / "checkpoint.pt"
 
     @property
+    def training_path(self) -> Path:
+        return self.folder / "training.json"
+
+    @property
     def model_path(self) -> Path:
         return self.folder / "model"
 
@@ -82,6 +86,11 @@ class Run:
     @cached_property
     def config(self) -> Config:
         return configs.read(self.config_path)
+
+    @property
+    def training(self) -> dict:
+        """What training.json says: images and classes trained on, classes drawn with replacement, unreadable images."""
+        return json.loads(self.training_path.read_text(encoding="utf-8"))
 
     @property
     def report(self) -> dict:

@@ -173,6 +173,15 @@ def test_autocast_changes_nothing():
         assert torch.equal(loss(points, labels), plain)
 
 
+@pytest.mark.parametrize("negatives", ["subsets", "batch"])
+def test_half_precision_points(negatives):
+    space = SPACES["mixed"]()
+    points, labels = batch(space, 6, 2)
+    loss = PairwiseCrossEntropy(space, negatives=negatives)
+    assert loss(points.half(), labels).dtype == torch.float32
+    torch.testing.assert_close(loss(points.half(), labels), loss(points, labels), rtol=1e-2, atol=1e-2)
+
+
 @pytest.mark.parametrize(
     ("labels", "words"),
     [([0, 0, 1, 1, 1], "ClassBalancedSampler"), ([0, 1, 2, 3, 4], "1 to 1 images"), ([0, 0, 0, 0, 0], "at least 2 classes")],

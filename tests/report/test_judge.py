@@ -26,7 +26,7 @@ def test_rows_of_a_mixture_are_what_their_spaces_say():
     space = Mixed([Sphere(), Hyperbolic(), Euclidean()], [1.0, 2.0, 0.1])
     points, data = clusters(space)
     encodings = torch.randn(len(data), 9)
-    judgement = judge(space, points, data, CONFIG, encodings)
+    judgement = judge(space, points, data, CONFIG, {"encoder": encodings})
     assert judgement.headline == "mixture"
     expected = {
         "mixture": (space, points),

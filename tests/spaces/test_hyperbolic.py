@@ -39,6 +39,15 @@ def test_gram_path_bound_in_float32(c, clip):
     relative = ((space.pairwise(x).double() - exact) / exact)[apart].abs()
     assert relative.max() < 5e-5
     assert relative.median() < 1e-6
+    # Where it is hardest: h just above the bound, norms that differ and norms at the clip.
+    u = torch.randn(200, 16, dtype=torch.float64)
+    u, across = u / u.norm(dim=1, keepdim=True), torch.randn(200, 16, dtype=torch.float64)
+    across -= (across * u).sum(1, keepdim=True) * u
+    angle = 2 * torch.tensor(0.0101, dtype=torch.float64).sqrt().asin()
+    v = angle.cos() * u + angle.sin() * across / across.norm(dim=1, keepdim=True)
+    near = (u * clip * torch.rand(200, 1).clamp_min(0.1)).float(), (v * clip).float()
+    exact = space.distance(*(points.double() for points in near))
+    assert ((space.pairwise(*near).diagonal().double() - exact) / exact).abs().max() < 5e-5
 
 
 @pytest.mark.parametrize("c", [1e-4, *CURVATURES, 4.0])
@@ -201,6 +210,17 @@ def test_clipping(clipping):
     space.check(space(v.float()).half())
 
 
+def test_large_norms_without_a_clip_stay_finite():
+    space = Hyperbolic(1.0, clip=None)
+    x = (torch.nn.functional.normalize(torch.randn(20, 8), dim=1) * torch.linspace(1, 21, 20)[:, None]).requires_grad_()
+    exact = space.distance(x.detach().double()[:, None], x.detach().double()[None])
+    distances = space.pairwise(x)
+    torch.testing.assert_close(distances.double(), exact, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(space.distance(x[:, None], x[None]).double(), exact, rtol=1e-4, atol=1e-4)
+    distances.sum().backward()
+    assert torch.isfinite(x.grad).all()
+
+
 def test_fixed_radius_is_a_monotone_function_of_cosine():
     space = Hyperbolic(radius=1.0)
     x = space(torch.randn(50, 8, dtype=torch.float64))
@@ -218,6 +238,12 @@ def test_distances_ignore_autocast():
         assert torch.equal(space.pairwise(x), plain)
         assert space(x.bfloat16()).dtype == torch.float32
         assert space.pairwise(x.bfloat16()).dtype == torch.float32
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert torch.equal(space.pairwise(x), plain)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_learned_curvature_stays_in_bounds_and_is_described():

@@ -89,5 +89,19 @@ def test_two_processes_train_the_weights_of_one(tmp_path, launcher):
     theirs = load_file(one.model_path / "model.safetensors")
     for name, value in theirs.items():
         torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-4)
-    first, second = (hs.Run(tmp_path / name).metrics()[0]["loss"] for name in ("one", "two"))
-    assert second == pytest.approx(first, rel=1e-5)
+    first, second = (hs.Run(tmp_path / name).metrics()[0] for name in ("one", "two"))
+    # Adam would forgive gradients of the wrong scale; their norm does not.
+    for value in ("loss", "gradient_norm"):
+        assert second[value] == pytest.approx(first[value], rel=1e-4)
+
+
+def test_batch_norms_that_processes_would_not_share_are_refused(tmp_path):
+    config = tiny.config(
+        model={"encoder": "test_resnet", "encoder_options": {}}, data={"size": 32, "resize": 32}, training={"devices": 2}
+    )
+    file = tmp_path / "config.yaml"
+    configs.write(config, file)
+    command = [sys.executable, "-m", "horosphere", "train", "--config", str(file), "--run", str(tmp_path / "two")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 2 and "batch norms" in done.stderr
+    assert not (tmp_path / "two").exists()

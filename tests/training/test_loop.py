@@ -17,7 +17,7 @@ from horosphere import config as configs
 from horosphere.config import OptimiserConfig
 from horosphere.errors import InputError
 from horosphere.models import embed_data
-from horosphere.report import judge
+from horosphere.report import judge_model, rewrite_report
 from horosphere.training.loop import rate
 
 from . import tiny
@@ -184,7 +184,7 @@ def test_a_frozen_encoder_is_run_once(tmp_path, monkeypatch):
     model = hs.Embedder.load(first.model_path)
     data = hs.load_data("digits").select("test")
     embedded = embed_data(model, data)
-    rows = judge(model.space, embedded.points, embedded.data, config.evaluation, embedded.encodings).to_dict()["rows"]
+    rows = judge_model(model, embedded, config.evaluation).to_dict()["rows"]
     assert rows["mixture"]["recall@1"] == pytest.approx(first.report["rows"]["mixture"]["recall@1"], abs=0.005)
     with pytest.raises(InputError, match=r"model\.freeze"):
         hs.train(tiny.config(data={"cache_encodings": True}), tmp_path / "c", progress=False)
@@ -203,6 +203,8 @@ def test_a_frozen_encoder_is_run_once(tmp_path, monkeypatch):
             "positive",
         ),
         ({"evaluation": {"rank_by": "torus"}}, "rank_by"),
+        ({"data": {"size": 24, "resize": 24}}, "img_size"),
+        ({"loss": {"mixing": "losses"}, "space": {"learnable_weights": True}}, "learnable_weights"),
     ],
 )
 def test_bad_configs_teach(tmp_path, changes, words):
@@ -246,6 +248,10 @@ def test_unreadable_images_are_counted_and_do_not_end_a_run(tmp_path):
     assert run.report["failures"]["count"] >= 3
     assert run.report["images"] == 12
     assert "could not be read" in run.page_path.read_text()
+    assert run.training["failures"] and run.training["classes"] == 4
+    count = run.report["failures"]["count"]
+    rewrite_report(run, progress=False)
+    assert run.report["failures"]["count"] == count
     assert json.loads(run.report_path.read_text())["failures"]["first"]
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from horosphere import recipes
-from horosphere.config import Config
+from horosphere.config import Config, LossConfig, ModelConfig, PartConfig, SpaceConfig
 
 
 def config(steps: int = 6, **changes) -> Config:
@@ -12,7 +12,9 @@ def config(steps: int = 6, **changes) -> Config:
     options = {"img_size": 16, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2, "proj_drop_rate": 0.2}
     demo = dataclasses.replace(
         demo,
-        model=dataclasses.replace(demo.model, encoder_options=options, dim=8),
+        model=ModelConfig("vit_tiny_patch16_224", options, freeze="none", dim=8, heads="split"),
+        space=SpaceConfig((PartConfig("sphere"), PartConfig("hyperbolic"))),
+        loss=LossConfig(negatives="batch"),
         batch=dataclasses.replace(demo.batch, classes=4, images=4),
         training=dataclasses.replace(demo.training, steps=steps, log_every=2, checkpoint_every=2, accelerator="cpu"),
         evaluation=dataclasses.replace(demo.evaluation, bootstrap=50),

@@ -1,5 +1,8 @@
-"""Images and cached features with their classes and splits, decoded, augmented and batched: everything exported here
-may be imported from here. Imports no other room; `training`, `evaluation` and `insight` read what this room yields."""
+"""Images and cached features with their classes and splits, decoded, augmented and batched.
+
+Everything exported here may be imported from here. Imports `config` and no other room; `models`, `training` and `report` read
+what this room yields.
+"""
 
 from .dataset import RetrievalData
 from .decoding import Picture, UnreadableImage, decode

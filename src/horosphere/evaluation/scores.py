@@ -16,8 +16,7 @@ Eq. 3.5); `_SPARE` more u cover the rounding of the lift and of thresholds, and 
 """
 
 import math
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 from ..spaces import Euclidean, Hyperbolic, Mixed, Space, Sphere
+from ..spaces.precision import full_precision
 
 _UNIT = 2.0**-24
 _SPARE = 32
@@ -78,18 +78,6 @@ class Scores:
         ((part, _, x),) = _views(self.space, self.points[i.cpu()].double())
         ((_, _, y),) = _views(self.space, self.points[j.cpu()].double())
         return (_lift(part, x)[0] * _lift(part, y)[1]).sum(1)
-
-
-@contextmanager
-def full_precision(device: torch.device) -> Generator[None, None, None]:
-    """Matrix products of float32 in float32: without autocast, TF32 or bfloat16, whatever the caller has set."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 @dataclass(frozen=True)

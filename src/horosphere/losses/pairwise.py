@@ -73,9 +73,9 @@ class PairwiseCrossEntropy(nn.Module):
         points = points.index_select(0, members.T.reshape(-1).to(points.device))
         rows = points.view(d, n, -1)
         i, j = torch.triu_indices(d, d, 1, device=points.device)
-        positives = points.new_zeros(d, d, n)
         # Training makes positives close, where the Gram matrix loses accuracy: theirs are taken by difference.
-        positives = positives.index_put((i, j), self.space.distance(rows.index_select(0, i), rows.index_select(0, j)))
+        exact = self.space.distance(rows.index_select(0, i), rows.index_select(0, j))
+        positives = exact.new_zeros(d, d, n).index_put((i, j), exact)
         total = _SubsetTerms.apply(self.space.pairwise(points), positives + positives.transpose(0, 1), self.temperature)
         return total / n if self.reduction == "published" else total / (n * d * (d - 1))
 

@@ -49,8 +49,8 @@ class Embedder(nn.Module):
             whatever `train` says, so that "all" keeps folded or running batch norms as they are.
         normalise_encoding: what an encoding goes through before the heads: "none", "l2" or "layer" (see `Heads`).
         width: columns of cached features; an encoder knows its own.
-        preprocessing: in place of the weights' own, `dataclasses.replace(model.preprocessing, resize=256)` say. It is a
-            plain attribute too; None without an encoder.
+        preprocessing: in place of the weights' own, `dataclasses.replace(model.preprocessing, resize=256)` say; also
+            `set_preprocessing` later. None without an encoder.
 
     Raises:
         InputError: for choices that contradict each other or cannot be made.
@@ -72,6 +72,7 @@ class Embedder(nn.Module):
         preprocessing: Preprocessing | None = None,
     ):
         super().__init__()
+        self.preprocessing: Preprocessing | None = None
         self.encoder: Any  # a timm model, whose attributes torch does not declare, or None
         if heads not in ("shared", "split"):
             raise InputError(f"heads={heads!r}; expected 'shared' or 'split'")
@@ -97,15 +98,14 @@ class Embedder(nn.Module):
         else:
             if width is not None:
                 raise InputError(f"width={width} is for cached features; {encoder!r} knows its own, leave it out")
-            self.encoder, width, own = create_encoder(
+            self.encoder, width, self.preprocessing = create_encoder(
                 encoder, pretrained=pretrained, checkpoint=checkpoint, options=encoder_options
             )
             freeze_encoder(self.encoder, freeze)
-            if preprocessing is not None:
-                _check_size(preprocessing.size, own.size, self.encoder, encoder_options or {})
-            preprocessing = preprocessing or own
         self.encoder_name, self.encoder_options = encoder, dict(encoder_options or {})
-        self.width, self.dim, self.freeze, self.preprocessing = width, dim, freeze, preprocessing
+        self.width, self.dim, self.freeze = width, dim, freeze
+        if preprocessing is not None:
+            self.set_preprocessing(preprocessing)
         self.heads = Heads(
             width,
             dim,
@@ -119,6 +119,13 @@ class Embedder(nn.Module):
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.heads.parameters()).device
+
+    def set_preprocessing(self, preprocessing: Preprocessing) -> None:
+        """Take another preprocessing. Raises InputError where the encoder cannot take images of its size."""
+        if self.preprocessing is None:
+            raise InputError("a model without encoder takes cached features, which have no preprocessing")
+        _check_size(preprocessing.size, self.preprocessing.size, self.encoder, self.encoder_options)
+        self.preprocessing = preprocessing
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, except for modules of the encoder all of whose parameters are frozen."""

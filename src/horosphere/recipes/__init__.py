@@ -1,4 +1,4 @@
-"""One function a row of a table: each returns the complete config of a run, and its docstring says what it is.
+"""One function a row of a table: each returns the complete config of a run.
 
 Imports `config` alone, so that listing recipes loads no torch.
 """

@@ -4,7 +4,7 @@ Imports `models`, `data`, `evaluation` and `insight`; `training` and the command
 """
 
 from .evaluate import embed_to_file, evaluate_encoder, evaluate_points, evaluate_run, rewrite_report, write_per_query
-from .judge import Judgement, Row, check_headline, judge
+from .judge import Judgement, Row, check_headline, judge, judge_model
 from .page import write_report
 from .table import text_table
 
@@ -17,6 +17,7 @@ __all__ = [
     "evaluate_points",
     "evaluate_run",
     "judge",
+    "judge_model",
     "rewrite_report",
     "text_table",
     "write_per_query",

@@ -18,7 +18,7 @@ from ..files import write_text
 from ..models import Embedded, Embedder, embed_data
 from ..runs import Run
 from ..spaces import Space, Sphere, from_description
-from .judge import Judgement, judge
+from .judge import Judgement, judge, judge_model
 from .page import write_report
 
 
@@ -30,17 +30,16 @@ def evaluate_run(
     device: str = "auto",
     workers: int = 2,
     progress: bool = True,
-) -> tuple[Judgement, RetrievalData]:
+) -> Judgement:
     """Judge a run's model on its own data set, or on `data`; `evaluation.judge` says on which split."""
     model, embedded = _embed_judged(run, evaluation, data, device, workers, progress)
-    encodings = None if model.encoder is None else embedded.encodings
-    return judge(model.space, embedded.points, embedded.data, evaluation, encodings, progress), embedded.data
+    return judge_model(model, embedded, evaluation, progress)
 
 
 def rewrite_report(run: Run, *, device: str = "auto", workers: int = 2, progress: bool = True) -> Judgement:
     """Judge a trained run again as its config says, and write its report anew."""
     model, embedded = _embed_judged(run, run.config.evaluation, None, device, workers, progress)
-    return write_report(run, model.to("cpu"), embedded, dict(embedded.failures))
+    return write_report(run, model.to("cpu"), embedded, progress=progress)
 
 
 def evaluate_encoder(
@@ -51,25 +50,25 @@ def evaluate_encoder(
     device: str = "auto",
     workers: int = 2,
     progress: bool = True,
-) -> tuple[Judgement, RetrievalData]:
+) -> Judgement:
     """Judge an encoder as it is, by cosine of its own output: the rows marked † in the papers."""
     # The head and its space are made too, but nothing reads them.
     config = Config(model=model, data=data, evaluation=evaluation)
     loaded = build.data(data)
-    _, judged = build.splits(config, loaded)
+    judged = build.judged_split(config, loaded)
     embedder = build.embedder(config, loaded).to(_device(device))
     embedded = embed_data(
         embedder, judged, batch_size=evaluation.batch_size, workers=workers, progress="encoding" if progress else None
     )
     sphere = Sphere()
-    judgement = judge(sphere, sphere(embedded.encodings), embedded.data, evaluation, None, progress)
+    judgement = judge(sphere, sphere(embedded.encodings), embedded.data, evaluation, progress=progress)
     row = replace(judgement.rows["sphere"], name="encoder", meaning=f"{model.encoder}, untrained, by cosine")
-    return replace(judgement, rows={"encoder": row}, headline="encoder"), embedded.data
+    return replace(judgement, rows={"encoder": row}, headline="encoder", failures=dict(embedded.failures))
 
 
 def evaluate_points(
     path: Path, evaluation: EvaluationConfig, space: PartConfig | None = None, *, progress: bool = True
-) -> tuple[Judgement, RetrievalData]:
+) -> Judgement:
     """Judge a file of points with labels, in the space that the file names, or in `space`.
 
     Where the file has a split, its test images, or its queries against its gallery, are judged; else all.
@@ -82,8 +81,8 @@ def evaluate_points(
     split = arrays.get("split", np.full(len(labels), "test"))
     # A retrieval set of features, so that splits are read by the same rules as everywhere.
     data = RetrievalData(path.stem, None, arrays["points"], labels, classes, None, split, arrays.get("ids"))
-    data = build.judged(data)
-    return judge(where, torch.from_numpy(data.features), data, evaluation, None, progress), data
+    data = build.test_split(data)
+    return judge(where, torch.from_numpy(data.features), data, evaluation, progress=progress)
 
 
 def embed_to_file(
@@ -112,7 +111,7 @@ def embed_to_file(
     if split != "all":
         if layout is None:
             raise InputError(f"--split {split} needs --layout: images without labels have no splits")
-        data = data.select("train") if split == "train" else build.judged(data)
+        data = data.select("train") if split == "train" else build.test_split(data)
     model = Embedder.load(run.model_path).to(_device(device))
     embedded = embed_data(model, data, batch_size=batch_size, workers=workers, progress="embedding" if progress else None)
     labelled = {"labels": embedded.data.labels, "classes": list(data.classes), "split": embedded.data.split}
@@ -124,9 +123,9 @@ def embed_to_file(
     return embedded
 
 
-def write_per_query(path: Path, judgement: Judgement, data: RetrievalData) -> None:
+def write_per_query(path: Path, judgement: Judgement) -> None:
     """A CSV of the headline ranking: a line a query, with the rank of its nearest image of the same class."""
-    columns = judgement.rows[judgement.headline].report.per_query
+    data, columns = judgement.data, judgement.rows[judgement.headline].report.per_query
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     names = [name for name in columns if name not in ("index", "label", "nearest")]
@@ -140,7 +139,7 @@ def write_per_query(path: Path, judgement: Judgement, data: RetrievalData) -> No
 
 def _embed_judged(run, evaluation, data, device, workers, progress) -> tuple[Embedder, Embedded]:
     config = replace(run.config, evaluation=evaluation, data=run.config.data if data is None else data)
-    _, judged = build.splits(config, build.data(config.data))
+    judged = build.judged_split(config, build.data(config.data))
     model = Embedder.load(run.model_path).to(_device(device))
     bar = "embedding" if progress else None
     return model, embed_data(model, judged, batch_size=evaluation.batch_size, workers=workers, progress=bar)

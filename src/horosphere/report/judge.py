@@ -1,7 +1,8 @@
 """Every way to rank the same images, judged side by side, and what the geometry did."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,7 +12,12 @@ from ..config import EvaluationConfig
 from ..data import RetrievalData
 from ..errors import InputError
 from ..evaluation import CosineAgreement, RetrievalReport, cosine_agreement, evaluate_retrieval
+from ..models import Embedded, Embedder
+from ..models.heads import NORMALISE
 from ..spaces import Hyperbolic, Mixed, Space, Sphere
+
+#: Images that could not be read are listed up to this many; the count is always whole.
+LISTED_FAILURES = 20
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Rows by name, the name of the headline row, and the agreement with cosine of each hyperbolic part."""
+    """What was found.
 
+    Attributes:
+        data: what was judged.
+        rows: the ways to rank, by name; `headline` is the name of the one that counts.
+        agreements: of each hyperbolic part with cosine.
+        telemetry: of the space, on the points judged.
+        failures: id → reason of images that could not be read, and are not in `data`.
+    """
+
+    data: RetrievalData
     rows: dict[str, Row]
     headline: str
     agreements: dict[str, CosineAgreement]
     telemetry: dict[str, float]
+    failures: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict:
         """JSON-able values."""
@@ -41,6 +57,7 @@ class Judgement:
             "rows": {name: {"meaning": row.meaning} | row.report.to_dict() for name, row in self.rows.items()},
             "geometry": self.telemetry,
             "cosine_agreement": {name: _plain(agreement) for name, agreement in self.agreements.items()},
+            "failures": {"count": len(self.failures), "first": dict(list(self.failures.items())[:LISTED_FAILURES])},
         }
 
 
@@ -48,7 +65,7 @@ def check_headline(space: Space, config: EvaluationConfig, with_encoder: bool) -
     """Raise InputError where `config.rank_by` will name no row, before anything is trained."""
     # One empty point a part: the names of the rows do not depend on the points.
     points = torch.zeros(1, len(space.parts) if isinstance(space, Mixed) else 1)
-    _headline(config, ways_to_rank(space, points, torch.zeros(1, 1) if with_encoder else None))
+    _headline(config, ways_to_rank(space, points, {"encoder": torch.zeros(1, 1)} if with_encoder else {}))
 
 
 def _headline(config: EvaluationConfig, ways: dict) -> str:
@@ -64,23 +81,34 @@ def _plain(agreement: CosineAgreement) -> dict:
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values}
 
 
+def judge_model(model: Embedder, embedded: Embedded, config: EvaluationConfig, progress: bool = False) -> Judgement:
+    """Judge what a model made of a data set, beside what its encoder (or the cached features) gave already."""
+    name = "features" if model.encoder is None and embedded.data.images is None else "encoder"
+    encodings = {name: embedded.encodings}
+    if model.heads.normalise_encoding == "layer":
+        # Cosine does not see a change of length, but it sees this one.
+        encodings[f"{name}, layer norm"] = NORMALISE["layer"](embedded.encodings)
+    judgement = judge(model.space, embedded.points, embedded.data, config, encodings, progress)
+    return replace(judgement, failures=dict(embedded.failures))
+
+
 def judge(
     space: Space,
     points: Tensor,
     data: RetrievalData,
     config: EvaluationConfig,
-    encodings: Tensor | None = None,
+    encodings: Mapping[str, Tensor] | None = None,
     progress: bool = False,
 ) -> Judgement:
     """Judge points (n, p) of `space` by retrieval over `data`: its test images, or its queries against its gallery.
 
     Rows: the mixture and each part alone; as the control, cosine between the directions of each part that is no sphere; and
-    with `encodings` (n, width) the encoder's own output by cosine.
+    each of `encodings` (n, width), by name, by cosine.
 
     Raises:
         InputError: where `config.rank_by` names no row, or the data have nothing to judge.
     """
-    ways = ways_to_rank(space, points, encodings)
+    ways = ways_to_rank(space, points, encodings or {})
     headline = _headline(config, ways)
     queries, gallery = queries_and_gallery(data)
     rows = {}
@@ -99,10 +127,10 @@ def judge(
     agreements = {
         name: cosine_agreement(row.space, row.points) for name, row in rows.items() if isinstance(row.space, Hyperbolic)
     }
-    return Judgement(rows, headline, agreements, space.telemetry(points))
+    return Judgement(data, rows, headline, agreements, space.telemetry(points))
 
 
-def ways_to_rank(space: Space, points: Tensor, encodings: Tensor | None) -> dict[str, tuple[str, Space, Tensor]]:
+def ways_to_rank(space: Space, points: Tensor, encodings: Mapping[str, Tensor]) -> dict[str, tuple[str, Space, Tensor]]:
     """name → (meaning, space, points) of every way to rank the same images; the whole space comes first."""
     ways: dict[str, tuple[str, Space, Tensor]] = {}
     if isinstance(space, Mixed):
@@ -116,12 +144,8 @@ def ways_to_rank(space: Space, points: Tensor, encodings: Tensor | None) -> dict
     for name, part, own in parts:
         if not isinstance(part, Sphere):
             ways[f"{name} by cosine"] = ("control: cosine on the same head", Sphere(), Sphere()(own))
-    if encodings is not None:
-        ways["encoder"] = (
-            f"the encoder's own output, {encodings.shape[1]} columns, by cosine",
-            Sphere(),
-            Sphere()(encodings),
-        )
+    for name, rows in encodings.items():
+        ways[name] = (f"before the head, {rows.shape[1]} columns, by cosine", Sphere(), Sphere()(rows))
     return ways
 
 

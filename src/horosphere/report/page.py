@@ -17,26 +17,20 @@ from ..files import replacing, write_text
 from ..models import Embedded, Embedder
 from ..runs import Run
 from ..spaces import Hyperbolic
-from .judge import Judgement, judge, queries_and_gallery
-
-#: Images that could not be read are listed up to this many; the count is always whole.
-LISTED_FAILURES = 20
+from .judge import LISTED_FAILURES, Judgement, judge_model, queries_and_gallery
 
 
-def write_report(
-    run: Run, model: Embedder, embedded: Embedded, failures: dict[str, str], *, progress: bool = False
-) -> Judgement:
+def write_report(run: Run, model: Embedder, embedded: Embedded, *, progress: bool = False) -> Judgement:
     """Judge a run, write its pictures, report.html and, last, report.json, which marks the run as finished.
 
     Args:
         run: the run's folder.
         model: the trained model, on the CPU.
         embedded: the images to judge on, through the model.
-        failures: id → reason of every image that could not be read, in training or here.
     """
     config = run.config
-    encodings = embedded.encodings if config.model.encoder is not None else None
-    judgement = judge(model.space, embedded.points, embedded.data, config.evaluation, encodings, progress)
+    judgement = judge_model(model, embedded, config.evaluation, progress)
+    failures = run.training["failures"] | judgement.failures
     pictures = _pictures(run, model, embedded, judgement)
     (run.folder / "pictures").mkdir(exist_ok=True)
     embedded_pictures = []
@@ -53,8 +47,9 @@ def write_report(
         "data": embedded.data.name,
         "images": len(embedded.data),
         "space": model.space.describe(settled=True),
-        "failures": {"count": len(failures), "first": dict(list(failures.items())[:LISTED_FAILURES])},
+        "training": {name: value for name, value in run.training.items() if name != "failures"},
         **judgement.to_dict(),
+        "failures": {"count": len(failures), "first": dict(list(failures.items())[:LISTED_FAILURES])},
     }
     ks = config.evaluation.ks
     metrics = [*(f"recall@{k}" for k in ks), "map_at_r", "r_precision"]

@@ -16,15 +16,33 @@ def text_table(report: dict) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     text = [_line(line, widths) for line in lines]
     text.insert(1, "-" * len(text[0]))
-    first = metrics[0]
-    interval = rows[report["headline"]]["intervals"].get(first)
+    first, top = metrics[0], rows[report["headline"]]
+    interval = top["intervals"].get(first)
     if interval:
-        text.append(
-            f"* 95 % interval of {titles.get(first, first.replace('recall', 'R'))} over classes: "
-            f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
-        )
-    text += [f"{name}: {agreement['verdict']}" for name, agreement in report["cosine_agreement"].items()]
+        low, high = (100 * bound for bound in interval)
+        name = titles.get(first, first.replace("recall", "R"))
+        text.append(f"* 95 % interval of {name} over classes: {low:.1f} to {high:.1f}")
+    text.append(f"{top['queries']:,} queries of {top['classes']:,} classes against {top['gallery']:,} images")
+    if top["skipped"]:
+        text.append(f"{top['skipped']:,} queries have no other image of their class and are left out")
+    if count := report["failures"]["count"]:
+        text.append(f"{count:,} images could not be read and are left out, first: {next(iter(report['failures']['first']))}")
+    for name, agreement in report["cosine_agreement"].items():
+        text += ["", f"{name}: {agreement['verdict']}", "  " + _radius(name, agreement, report["geometry"])]
     return "\n".join(text)
+
+
+def _radius(name: str, agreement: dict, geometry: dict) -> str:
+    """Clip fraction, quantiles of √c‖v‖ and the rank correlation of one hyperbolic part."""
+    own = {key.split("/")[-1]: value for key, value in geometry.items() if "/" not in key or key.startswith(f"{name}/")}
+    parts = []
+    if "clip_fraction" in own:
+        parts.append(f"{100 * own['clip_fraction']:.1f} % of points at the clip")
+    quantiles = ", ".join(f"{own[f'sqrt_c_norm_q{q}']:.3f}" for q in ("05", "50", "95"))
+    parts.append(f"√c‖v‖ {'n/a' if agreement['in_disguise'] else f'at 5, 50, 95 %: {quantiles}'}")
+    correlation = agreement["rank_correlation"]
+    parts.append(f"rank correlation with cosine {'n/a' if correlation is None else f'{correlation:.4f}'}")
+    return "; ".join(parts)
 
 
 def _line(cells: list[str], widths: list[int]) -> str:

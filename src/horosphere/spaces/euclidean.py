@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from .space import Space, at_least_float32, check_finite, full_precision, quantiles
+from .precision import at_least_float32, full_precision
+from .space import Space, check_finite, quantiles
 
 
 class Euclidean(Space):
@@ -19,7 +20,7 @@ class Euclidean(Space):
     def pairwise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         x = at_least_float32(x)
         y_ = x if y is None else at_least_float32(y)
-        with full_precision(x):
+        with full_precision(x.device):
             squared = x.square().sum(-1, keepdim=True) + y_.square().sum(-1) - 2 * (x @ y_.mT)
         if y is None:
             squared = squared.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), 0)

@@ -10,12 +10,14 @@ With u = v/‖v‖, ρ = ‖v‖, B = sinh 2ρ, C = cosh 2ρ and h = (1 − u_i�
 
 All terms of q are positive, so nothing cancels. `pairwise` takes u_i·u_j from one matrix product, and loses relative
 accuracy where h < 1.4e-3; `elementwise` takes h = ‖u_i − u_j‖²/4 by difference, and is accurate everywhere.
-D has a cone point at coincidence: its subgradient there is 0.
+D has a cone point at coincidence: its subgradient there is 0. In float32 distances reach 88: norms of 22.
 """
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from .precision import full_precision
 
 
 def pairwise(x: Tensor, y: Tensor | None = None, scale: float = 1.0) -> Tensor:
@@ -52,7 +54,7 @@ class _Pairwise(torch.autograd.Function):
     def forward(ctx, x, y, scale):
         u, rho = _polar(x)
         v, sigma = (u, rho) if y is None else _polar(y)
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             sinh_u, sinh_v = (2 * rho).sinh(), (2 * sigma).sinh()
             # z = 2q, as two products: B_i B_j (1 − u_i·v_j), and sinh(ρ − σ) = sinh ρ cosh σ − cosh ρ sinh σ.
             z = torch.cat([-sinh_u * u, sinh_u], 1) @ torch.cat([sinh_v * v, sinh_v], 1).mT
@@ -60,7 +62,8 @@ class _Pairwise(torch.autograd.Function):
         z.clamp_min_(0).addcmul_(t, t, value=2)
         if y is None:
             z.fill_diagonal_(0)
-        w = torch.addcmul(z, z, z, value=0.5, out=t).sqrt_()  # √2 sqrt(q (1 + q))
+        # √2 sqrt(q (1 + q)), each factor's root on its own: q² would overflow where distances reach 45.
+        w = torch.add(1, z, alpha=0.5, out=t).sqrt_().mul_(z.sqrt())
         distances = _log1p(z.add_(w, alpha=2**0.5)).mul_(scale)
         if any(ctx.needs_input_grad):
             # Below this the difference is rounding noise, and so would be the gradient: the subgradient there is 0.
@@ -73,7 +76,7 @@ class _Pairwise(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         u, rho, v, sigma, w = ctx.saved_tensors
-        with torch.autocast(grad.device.type, enabled=False):
+        with full_precision(grad.device):
             if ctx.same:
                 weights = (grad + grad.mT).div_(w)
                 return _pull(weights, u, rho, u, rho).mul_(ctx.scale), None, None
@@ -113,7 +116,7 @@ class _Elementwise(torch.autograd.Function):
         turn = torch.where((rho > 0) & (sigma > 0), (delta - v * step) / rho, u - v)
         h = turn.square().sum(-1, keepdim=True) / 4
         q = step.sinh().square() + (2 * rho).sinh() * (2 * sigma).sinh() * h
-        w = (q * (1 + q)).sqrt()
+        w = q.sqrt() * (1 + q).sqrt()
         ctx.save_for_backward(x, y, u, rho, v, sigma, step, turn, h, w)
         ctx.root = root
         return (2 * (q + w)).log1p().squeeze(-1)

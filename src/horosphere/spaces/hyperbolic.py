@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from . import geodesic, poincare
 from .poincare import rescale
-from .space import NORM_TOLERANCE, Space, at_least_float32, check_finite, full_precision, quantiles
+from .precision import at_least_float32, full_precision
+from .space import NORM_TOLERANCE, Space, check_finite, quantiles
 
 #: A point this close to its clip radius counts as clipped.
 AT_CLIP = 1 - 1e-4
@@ -201,17 +202,17 @@ class Hyperbolic(Space):
 
     def expmap(self, x: Tensor, v: Tensor) -> Tensor:
         """The point reached from point x (…, d) along tangent vector v (…, d) at x, in ball coordinates; length λ_x‖v‖."""
-        with full_precision(x):
+        with full_precision(x.device):
             return self.from_poincare(poincare.expmap(self.to_poincare(x), at_least_float32(v), self._c()))
 
     def logmap(self, x: Tensor, y: Tensor) -> Tensor:
         """The tangent vector at point x (…, d), in ball coordinates, whose `expmap` is point y (…, d)."""
-        with full_precision(x):
+        with full_precision(x.device):
             return poincare.logmap(self.to_poincare(x), self.to_poincare(y), self._c())
 
     def mobius_add(self, x: Tensor, y: Tensor) -> Tensor:
         """x ⊕ y for points (…, d): the translation that takes the origin to x, applied to y."""
-        with full_precision(x):
+        with full_precision(x.device):
             return self.from_poincare(poincare.mobius_add(self.to_poincare(x), self.to_poincare(y), self._c()))
 
     def midpoint(self, x: Tensor, y: Tensor) -> Tensor:

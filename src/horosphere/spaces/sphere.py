@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from .space import NORM_TOLERANCE, Space, at_least_float32, check_finite, full_precision
+from .precision import at_least_float32, full_precision
+from .space import NORM_TOLERANCE, Space, check_finite
 
 
 class Sphere(Space):
@@ -28,7 +29,7 @@ class Sphere(Space):
     def pairwise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         x = at_least_float32(x)
         y_ = x if y is None else at_least_float32(y)
-        with full_precision(x):
+        with full_precision(x.device):
             distances = (2 - 2 * (x @ y_.mT)).clamp_min(0)
         if y is None:
             distances = distances.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), 0)

@@ -1,6 +1,6 @@
 """From a config to a trained and judged run: the loop, its checkpoints, and the gather across processes.
 
-Imports every room below it; `recipes` and the command line call `train` and `resume`.
+Imports every room below it; the command line calls `train` and `resume`.
 """
 
 from .distributed import is_first_process

@@ -8,6 +8,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..files import replacing
+from .distributed import merge
 
 #: Raised when the contents change, so that an older checkpoint says so instead of failing half way.
 VERSION = 1
@@ -18,6 +19,7 @@ def save(path: Path, *, step: int, model: nn.Module, optimiser: torch.optim.Opti
 
     The sampler and the augmentation are functions of (seed, step), so the step is their whole state.
     """
+    failures = merge(failures)
     own = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None}
     random = [own]
     if dist.is_available() and dist.is_initialized():

@@ -4,7 +4,11 @@ import os
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from timm.layers import convert_sync_batchnorm
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..models import Embedder
 
 
 def gather(x: Tensor) -> Tensor:
@@ -29,6 +33,23 @@ class _Gather(torch.autograd.Function):
         grad = grad.contiguous()
         dist.all_reduce(grad)
         return grad.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def synchronised(model: Embedder, device: torch.device) -> Embedder:
+    """The model with batch norms that see the batch of all processes, which without it would each normalise their own.
+
+    Raises InputError on the CPU, where torch has no such batch norm.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not any(parameter.requires_grad for norm in norms for parameter in norm.parameters()):
+        return model
+    if device.type == "cpu":
+        raise InputError(
+            "the encoder trains batch norms, and torch cannot share those between processes on a CPU: use one process, "
+            "freeze the encoder, or take an encoder without batch norm"
+        )
+    model.encoder = convert_sync_batchnorm(model.encoder)
+    return model
 
 
 def merge(own: dict) -> dict:

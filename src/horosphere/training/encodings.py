@@ -25,7 +25,6 @@ def cached_encodings(
     if path.is_file():
         arrays = load_arrays(path, required=("features", "ids"))
         features, ids = arrays["features"], arrays["ids"]
-        failures |= json.loads(str(arrays["failures"][0]))
     else:
         embedded = embed_data(
             model,
@@ -36,7 +35,9 @@ def cached_encodings(
         )
         features, ids = embedded.encodings.numpy(), embedded.data.ids
         failures |= dict(embedded.failures)
-        save_arrays(path, features=features, ids=ids, failures=np.array([json.dumps(dict(embedded.failures))]))
+        # What could not be read now may be read later, so only a whole set is kept.
+        if not embedded.failures:
+            save_arrays(path, features=features, ids=ids)
     kept = data.take(np.isin(data.ids, ids))
     return replace(kept, images=None, features=features)
 

@@ -1,5 +1,6 @@
 """The training loop: one file to read from top to bottom."""
 
+import json
 import logging
 import math
 import os
@@ -28,11 +29,12 @@ from ..config import Config, OptimiserConfig
 from ..data import ClassBalancedSampler, Failures, RetrievalData, in_memory, training_batches
 from ..errors import InputError
 from ..evaluation import evaluate_retrieval
+from ..files import write_text
 from ..models import Embedded, Embedder, embed_data
 from ..report import check_headline, write_report
 from ..runs import Run
 from . import checkpoint
-from .distributed import gather, merge
+from .distributed import gather, merge, synchronised
 from .encodings import cached_encodings
 from .metrics import Metrics
 
@@ -53,6 +55,7 @@ def train(config: Config, folder: str | Path | None = None, *, progress: bool = 
         InputError: for a config that cannot be, before anything is trained.
         KeyboardInterrupt: on Ctrl-C, after a checkpoint was written.
     """
+    config = _rooted(config)
     fabric = _launch(config)
     # Several processes agree on the folder, which the first one chooses and makes.
     run: Run = fabric.broadcast(Run.at(folder, config.recipe) if fabric.is_global_zero else None)  # ty: ignore
@@ -133,10 +136,16 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
     # One seed for every process: the model starts alike everywhere. Data never draw from these generators.
     seed_everything(config.seed, verbose=False)
     data = build.data(config.data)
-    training_data, judged = build.splits(config, data)
+    training_data, judged = build.training_split(config, data), build.judged_split(config, data)
     full = build.embedder(config, data)
+    if fabric.world_size > 1:
+        full = synchronised(full, fabric.device)
     job = _Job(config, full, full, build.loss(config, full.space), training_data, judged, judged, {})
-    job.sampler(fabric.global_rank, fabric.world_size)
+    short = job.sampler(fabric.global_rank, fabric.world_size).short_classes
+    if short and fabric.is_global_zero:
+        print(
+            f"{short} classes have fewer than {config.batch.images} images and are drawn with replacement", file=sys.stderr
+        )
     check_headline(full.space, config.evaluation, with_encoder=full.encoder is not None)
     if config.data.in_memory:
         if config.data.augmentation.crops:
@@ -144,7 +153,7 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
                 "data.in_memory keeps evaluation views, which random crops would cut: set augmentation.scale to 1 1"
             )
         job.training_data, failed = in_memory(training_data, full.preprocessing, workers=config.training.workers)
-        job.failures |= dict(failed)
+        _note_failures(failed, job.failures)
     if config.data.cache_encodings:
         if full.encoder is None or any(parameter.requires_grad for parameter in full.encoder.parameters()):
             raise InputError("data.cache_encodings needs an encoder that is wholly frozen: set model.freeze to all")
@@ -159,8 +168,10 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
 def _train(fabric: Fabric, run: Run, job: _Job, progress: bool) -> Run:
     progress = progress and fabric.is_global_zero
     _fit(fabric, run, job, progress)
+    failures = merge(job.failures)
     if fabric.is_global_zero:
         job.full.save(run.model_path)
+        write_text(run.training_path, json.dumps(_training_facts(job, failures), indent=2) + "\n")
     # Only what follows from the weights is left: a kill from here on costs no more than judging again.
     fabric.barrier()
     if fabric.world_size > 1:
@@ -168,7 +179,8 @@ def _train(fabric: Fabric, run: Run, job: _Job, progress: bool) -> Run:
     if fabric.is_global_zero:
         embedded = _embed(job.model, job.judged_inputs, job.config, "embedding" if progress else None)
         embedded = replace(embedded, data=job.judged.take(np.isin(job.judged.ids, embedded.data.ids)))
-        write_report(run, job.full.to("cpu"), embedded, job.failures | dict(embedded.failures))
+        _note_failures(embedded.failures, dict(job.failures))
+        write_report(run, job.full.to("cpu"), embedded)
         run.checkpoint_path.unlink(missing_ok=True)
     return run
 
@@ -180,6 +192,9 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
     everyone, own = job.sampler(), job.sampler(fabric.global_rank, fabric.world_size)
     optimiser = torch.optim.AdamW(model.parameter_groups(config.optimiser.weight_decay), lr=config.optimiser.lr)
     wrapped, wrapped_optimiser = fabric.setup(model, optimiser)
+    if fabric.global_rank:
+        # The model was drawn alike everywhere; dropout is each process's own, as it is each image's own in one process.
+        torch.manual_seed(config.seed + 1_000_003 * fabric.global_rank)
     start = _restore(fabric, run, job, optimiser)
 
     def save(step: int) -> None:
@@ -188,10 +203,14 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             run.checkpoint_path, step=step, model=model, optimiser=optimiser, scaler=scaler, failures=job.failures
         )
 
+    preprocessing = model.preprocessing
+    if config.data.in_memory and preprocessing is not None:
+        # What is kept is resized and cropped already.
+        preprocessing = replace(preprocessing, resize=preprocessing.size)
     batches = training_batches(
         job.training_data,
         own,
-        model.preprocessing,
+        preprocessing,
         config.data.augmentation,
         start=start,
         stop=steps,
@@ -226,11 +245,14 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             logs = step == steps or step % config.training.log_every == 0
             saves = step == steps or step % config.training.checkpoint_every == 0
             # Here, and only here, the loop waits for the device.
-            if (logs or saves) and not math.isfinite(value.item()):
-                raise InputError(
-                    f"the loss is {value.item()} at step {step}: lower optimiser.lr, raise loss.temperature, or set "
-                    f"training.precision to 32-true; {run.folder} keeps its last checkpoint"
-                )
+            if logs or saves:
+                # Under float16 the scaler itself skips steps whose gradients overflow.
+                norm_counts = norm is not None and config.training.precision != "16-mixed"
+                if not (math.isfinite(value.item()) and (not norm_counts or math.isfinite(float(norm)))):
+                    raise InputError(
+                        f"the loss is {value.item()} and the gradient's norm {norm} at step {step}: lower optimiser.lr, "
+                        f"raise loss.temperature, or set training.precision to 32-true; {run.folder} keeps its checkpoint"
+                    )
             if logs:
                 bar.set_postfix(loss=f"{value.item():.4f}")
                 pace = size * (step - start) / (time.perf_counter() - began)
@@ -244,11 +266,12 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 raise KeyboardInterrupt(f"go on with: horosphere train --resume {run.folder}")
             if saves:
                 save(step)
-    job.failures |= merge(job.failures)
 
 
 def _restore(fabric: Fabric, run: Run, job: _Job, optimiser: torch.optim.Optimizer) -> int:
     """Take up the run's checkpoint, if it has one, and return the number of steps done."""
+    for left in run.folder.glob(f".{run.checkpoint_path.name}.*"):
+        left.unlink(missing_ok=True)  # a checkpoint that a kill cut short
     if not run.checkpoint_path.is_file():
         return 0
     state = checkpoint.load(run.checkpoint_path)
@@ -258,6 +281,25 @@ def _restore(fabric: Fabric, run: Run, job: _Job, optimiser: torch.optim.Optimiz
     job.failures |= state["failures"]
     checkpoint.restore_random(state["random"], fabric.global_rank)
     return state["step"]
+
+
+def _rooted(config: Config) -> Config:
+    """The config with whole paths, so that the run can be resumed and judged from another folder."""
+
+    def whole(path: str | None) -> str | None:
+        return None if path is None else str(Path(path).resolve())
+
+    data, model = replace(config.data, root=whole(config.data.root)), config.model
+    return replace(config, data=data, model=replace(model, checkpoint=whole(model.checkpoint)))
+
+
+def _training_facts(job: _Job, failures: dict[str, str]) -> dict:
+    return {
+        "images": len(job.training_data),
+        "classes": len(np.unique(job.training_data.labels)),
+        "short_classes": job.sampler().short_classes,
+        "failures": failures,
+    }
 
 
 def _note_failures(new: Failures, known: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
 """What a run writes down while it trains: metrics.jsonl and TensorBoard."""
 
 import json
+import math
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -28,7 +29,9 @@ class Metrics:
         """One line, with the system before this returns."""
         if not self._writes:
             return
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        # JSON knows neither infinity nor NaN.
+        known = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps({"step": step, **known}) + "\n")
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
