@@ -1,7 +1,7 @@
 """Images and cached features with their classes and splits, decoded, augmented and batched.
 
-Everything exported here may be imported from here. Imports `config` and no other room; `models`, `training` and `report` read
-what this room yields.
+Everything exported here may be imported from here. Imports `config` and no other room; `models` and `training` read what
+this room yields.
 """
 
 from .dataset import RetrievalData

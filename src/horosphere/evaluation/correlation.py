@@ -105,7 +105,7 @@ def _verdict(correlation: float, clipped: float | None, spread: float) -> tuple[
     elif correlation > SAME_RANKING:
         reason = f"its ranking is cosine's (rank correlation {correlation:.5f})"
     else:
-        at_clip = "" if clipped is None else f" and {clipped:.1%} of the points at the clip"
+        at_clip = "" if clipped is None else f", {clipped:.1%} of the points are at the clip"
         return False, (
             f"The radius takes part: it varies by {spread:.1%} of its mean{at_clip}, and the rank correlation of distance "
             f"with cosine is {correlation:.3f}."

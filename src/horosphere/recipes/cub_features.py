@@ -5,6 +5,8 @@ MobileNetV2 trained on ImageNet. Each version had twelve settings to choose from
 docs/results.md. It also says what the heads are worth: at Recall@1 none beats the frozen features that it is given.
 """
 
+from typing import Literal
+
 from ..config import (
     BatchConfig,
     Config,
@@ -50,7 +52,7 @@ def cub_features_spheres() -> Config:
     return _config(PartConfig("sphere"), PartConfig("sphere"), temperature=0.4, heads="split")
 
 
-def _config(*parts: PartConfig, temperature: float, heads: str = "shared") -> Config:
+def _config(*parts: PartConfig, temperature: float, heads: Literal["shared", "split"] = "shared") -> Config:
     return Config(
         data=DataConfig(
             layout="cub",

@@ -64,7 +64,7 @@ def _pictures(run: Run, model: Embedder, embedded: Embedded, judgement: Judgemen
     k = run.config.evaluation.ks[0]
     pictures = {
         "recall": (
-            f"Recall@{k} of every way to rank the same images. Intervals that overlap much: a tie.",
+            f"Recall@{k} of every way to rank the same images. Where intervals overlap much, it is a tie.",
             insight.recalls(
                 [row.name for row in rows],
                 [row.report.recall[k] for row in rows],
@@ -78,11 +78,11 @@ def _pictures(run: Run, model: Embedder, embedded: Embedded, judgement: Judgemen
     for row in rows:
         if isinstance(row.space, Hyperbolic):
             pictures[f"radius-{row.name}"] = (
-                f"Where the points of {row.name} lie. All at the clip: the radius says nothing.",
+                f"Where the points of {row.name} lie. Were they all at one radius, it would say nothing.",
                 insight.radii(row.space, row.points),
             )
             pictures[f"cosine-{row.name}"] = (
-                f"Distance of {row.name} against cosine, pairs of one class and of two. A thin line: cosine in disguise.",
+                f"Distance of {row.name} against cosine, random pairs and pairs of one class. A thin line: cosine in disguise.",
                 insight.scatter_against_cosine(row.space, row.points, embedded.data.labels),
             )
     if embedded.data.images is not None:
