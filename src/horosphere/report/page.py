@@ -82,7 +82,7 @@ def _pictures(run: Run, model: Embedder, embedded: Embedded, judgement: Judgemen
                 insight.radii(row.space, row.points),
             )
             pictures[f"cosine-{row.name}"] = (
-                f"Distance of {row.name} against cosine, random pairs and pairs of one class. A thin line: cosine in disguise.",
+                f"Distance of {row.name} against cosine, for pairs of images. A thin line would be cosine in disguise.",
                 insight.scatter_against_cosine(row.space, row.points, embedded.data.labels),
             )
     if embedded.data.images is not None:
