@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import logsigmoid
 
 from ..spaces import Space
 
@@ -95,44 +96,39 @@ class PairwiseCrossEntropy(nn.Module):
         attraction = -self.space.distance(points[anchor], points[positive]) / self.temperature
         logits = self.space.pairwise(points) * (-1 / self.temperature)
         repulsion = logits.masked_fill(same.fill_diagonal_(True), -torch.inf).logsumexp(1)
-        return nn.functional.softplus(repulsion[anchor] - attraction).mean()
+        return -logsigmoid(attraction - repulsion[anchor]).mean()
 
 
 class _SubsetTerms(torch.autograd.Function):
     """Σ over ordered pairs of subsets (i, j), i ≠ j, and classes of −log of the positive's share.
 
     `distances` (d n, d n) is laid out subset after subset; `positives` (d, d, n) replaces its entries between two images of
-    one class. For the anchor of class c in subset i the denominator of pair (i, j) is the sum over its row's block j, and
-    over its own block i without itself: one sum a block serves all pairs, and the gradient is the block's softmax, scaled.
+    one class. For the anchor of class c in subset i the negatives of pair (i, j) are those of its row's blocks j and i: one
+    sum a block serves all pairs, and the gradient is the block's softmax, scaled.
     """
 
     @staticmethod
     def forward(ctx, distances, positives, temperature):
         d, _, n = positives.shape
-        attraction = positives * (-1 / temperature)
-        attraction.diagonal(dim1=0, dim2=1).fill_(-torch.inf)  # an anchor and itself
         blocks = (distances * (-1 / temperature)).view(d, n, d, n)
-        diagonal = blocks.diagonal(dim1=1, dim2=3)  # (i, j, c)
-        diagonal.copy_(attraction)
+        blocks.diagonal(dim1=1, dim2=3).fill_(-torch.inf)  # images of the anchor's class are no negatives
         top = blocks.amax(-1, keepdim=True)
         blocks.sub_(top).exp_()
         top = top.squeeze(-1).transpose(1, 2)  # from here on (i, j, c)
         sums = blocks.sum(-1).transpose(1, 2).log() + top
         own = sums.diagonal(dim1=0, dim2=1).T.unsqueeze(1)
-        denominators = torch.logaddexp(sums, own)
-        terms = denominators - attraction
-        terms.diagonal(dim1=0, dim2=1).zero_()
+        negatives = torch.logaddexp(sums, own)
+        # −log(e_p/(e_p + Σe)) as a function of one difference, which keeps its digits where the loss is small.
+        margin = negatives + positives / temperature
+        margin.diagonal(dim1=0, dim2=1).fill_(-torch.inf)  # i = j is no pair
         if any(ctx.needs_input_grad):
-            # Block j of a row is in the denominator of (i, j), block i in those of every j.
-            share = (-denominators).masked_fill(torch.eye(d, dtype=torch.bool, device=top.device).unsqueeze(-1), -torch.inf)
+            # Block j of a row is among the negatives of (i, j), block i among those of every j.
+            share = logsigmoid(margin) - negatives
             every = share.logsumexp(1)
             share.diagonal(dim1=0, dim2=1).copy_(every.T)
             blocks.mul_(((share + top).exp() * (-1 / temperature)).transpose(1, 2).unsqueeze(-1))
-            pull = diagonal + 1 / temperature
-            pull.diagonal(dim1=0, dim2=1).zero_()
-            diagonal.zero_()
-            ctx.save_for_backward(blocks.view_as(distances), pull)
-        return terms.sum()
+            ctx.save_for_backward(blocks.view_as(distances), margin.sigmoid() / temperature)
+        return -logsigmoid(-margin).sum()
 
     @staticmethod
     @once_differentiable

@@ -108,7 +108,7 @@ def judge(
     Raises:
         InputError: where `config.rank_by` names no row, or the data have nothing to judge.
     """
-    ways = ways_to_rank(space, points, encodings or {})
+    ways = ways_to_rank(space, points, encodings)
     headline = _headline(config, ways)
     queries, gallery = queries_and_gallery(data)
     rows = {}
@@ -130,7 +130,9 @@ def judge(
     return Judgement(data, rows, headline, agreements, space.telemetry(points))
 
 
-def ways_to_rank(space: Space, points: Tensor, encodings: Mapping[str, Tensor]) -> dict[str, tuple[str, Space, Tensor]]:
+def ways_to_rank(
+    space: Space, points: Tensor, encodings: Mapping[str, Tensor] | None = None
+) -> dict[str, tuple[str, Space, Tensor]]:
     """name → (meaning, space, points) of every way to rank the same images; the whole space comes first."""
     ways: dict[str, tuple[str, Space, Tensor]] = {}
     if isinstance(space, Mixed):
@@ -144,7 +146,7 @@ def ways_to_rank(space: Space, points: Tensor, encodings: Mapping[str, Tensor]) 
     for name, part, own in parts:
         if not isinstance(part, Sphere):
             ways[f"{name} by cosine"] = ("control: cosine on the same head", Sphere(), Sphere()(own))
-    for name, rows in encodings.items():
+    for name, rows in (encodings or {}).items():
         ways[name] = (f"before the head, {rows.shape[1]} columns, by cosine", Sphere(), Sphere()(rows))
     return ways
 
