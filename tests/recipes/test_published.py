@@ -125,15 +125,9 @@ def test_a_row_names_its_own_weights(name):
     assert get(name).config().model.encoder == ENCODERS[name.split("-")[-2]][0]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("hyp-vit-cub", "hyp-deit-cub", "hyp-dino-cub", "hyp-dino8-cars"),
-        *("sph-dino-cub", "mix-dino-cub", "mix-paper-dino-cub", "mix-radial-dino-cub"),
-    ],
-)
+@pytest.mark.parametrize("name", ROWS)
 def test_one_step_of_the_whole_architecture(name):
-    """Each encoder and each space at full resolution: images to loss to a step, with the weights not fetched."""
+    """Every row at full resolution: images to loss to a step, with the weights not fetched."""
     torch.manual_seed(0)
     config = get(name).config()
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, pretrained=False))

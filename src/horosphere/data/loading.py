@@ -125,14 +125,15 @@ def embedding_batches(
 
 def in_memory(
     data: RetrievalData, preprocessing: Preprocessing | None, *, workers: int = 0
-) -> tuple[RetrievalData, Failures]:
-    """The same data with its evaluation views as the images, decoded once; and what was left out as unreadable.
+) -> tuple[RetrievalData, Preprocessing | None, Failures]:
+    """The same data with its evaluation views as the images, decoded once; how to see those; and what could not be read.
 
-    Worth it for small inputs (32,460 drawings of 28 × 28 take 25 MB). Without random crops training sees exactly the
-    same views as before; with them it crops the centre view instead of the original.
+    What is kept is resized and cropped already, so the preprocessing to go with it does neither. Worth it for small inputs
+    (32,460 drawings of 28 × 28 take 25 MB). Without random crops training sees exactly the same views as before; with them
+    it would crop the centre view instead of the original.
     """
     if data.features is not None:
-        return data, []
+        return data, preprocessing, []
     preprocessing = _require(preprocessing)
     batches = list(embedding_batches(data, preprocessing, workers=workers))
     indices = torch.cat([b.indices for b in batches]).numpy() if batches else np.zeros(0, np.int64)
@@ -140,7 +141,8 @@ def in_memory(
     views = torch.cat([b.images for b in batches]) if batches else torch.zeros(0, preprocessing.channels, side, side)
     array = views.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     kept = data.take(indices)
-    return replace(kept, images=ArrayImages(array, np.asarray(kept.ids).tolist())), [f for b in batches for f in b.failures]
+    held = replace(kept, images=ArrayImages(array, np.asarray(kept.ids).tolist()))
+    return held, replace(preprocessing, resize=side), [f for b in batches for f in b.failures]
 
 
 class _TrainingViews(Dataset):

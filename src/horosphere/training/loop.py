@@ -26,7 +26,7 @@ except ImportError:  # the same library inside the larger package
 
 from .. import build
 from ..config import Config, OptimiserConfig
-from ..data import ClassBalancedSampler, Failures, RetrievalData, in_memory, training_batches
+from ..data import ClassBalancedSampler, Failures, Preprocessing, RetrievalData, in_memory, training_batches
 from ..errors import InputError
 from ..evaluation import evaluate_retrieval
 from ..files import write_text
@@ -114,6 +114,7 @@ class _Job:
     model: Embedder
     loss: nn.Module
     training_data: RetrievalData
+    training_preprocessing: Preprocessing | None
     judged: RetrievalData
     judged_inputs: RetrievalData
     failures: dict[str, str]
@@ -140,7 +141,7 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
     full = build.embedder(config, data)
     if fabric.world_size > 1:
         full = synchronised(full, fabric.device)
-    job = _Job(config, full, full, build.loss(config, full.space), training_data, judged, judged, {})
+    job = _Job(config, full, full, build.loss(config, full.space), training_data, full.preprocessing, judged, judged, {})
     short = job.sampler(fabric.global_rank, fabric.world_size).short_classes
     if short and fabric.is_global_zero:
         print(
@@ -152,7 +153,8 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
             raise InputError(
                 "data.in_memory keeps evaluation views, which random crops would cut: set augmentation.scale to 1 1"
             )
-        job.training_data, failed = in_memory(training_data, full.preprocessing, workers=config.training.workers)
+        workers = config.training.workers
+        job.training_data, job.training_preprocessing, failed = in_memory(training_data, full.preprocessing, workers=workers)
         _note_failures(failed, job.failures)
     if config.data.cache_encodings:
         if full.encoder is None or any(parameter.requires_grad for parameter in full.encoder.parameters()):
@@ -203,14 +205,10 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             run.checkpoint_path, step=step, model=model, optimiser=optimiser, scaler=scaler, failures=job.failures
         )
 
-    preprocessing = model.preprocessing
-    if config.data.in_memory and preprocessing is not None:
-        # What is kept is resized and cropped already.
-        preprocessing = replace(preprocessing, resize=preprocessing.size)
     batches = training_batches(
         job.training_data,
         own,
-        preprocessing,
+        job.training_preprocessing,
         config.data.augmentation,
         start=start,
         stop=steps,
