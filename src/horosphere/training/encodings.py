@@ -9,37 +9,33 @@ from pathlib import Path
 import numpy as np
 
 from ..config import Config
-from ..data import RetrievalData, load_arrays, save_arrays
+from ..data import Failures, RetrievalData, load_arrays, save_arrays
 from ..models import Embedder, embed_data
 
 
 def cached_encodings(
-    model: Embedder, data: RetrievalData, config: Config, failures: dict[str, str], progress: bool = False
-) -> RetrievalData:
+    model: Embedder, data: RetrievalData, config: Config, progress: bool = False
+) -> tuple[RetrievalData, Failures]:
     """The data set with the encoder's output in place of its images, from the cache folder or computed into it.
 
     The cache's key is the encoder's weights and options, the preprocessing, and the images' names and fingerprint. Images
-    that cannot be read are added to `failures`.
+    that cannot be read are left out and listed; they may be readable next time, so only a whole set is kept.
     """
     path = cache_folder() / f"{_key(model, data)}.safetensors"
     if path.is_file():
-        arrays = load_arrays(path, required=("features", "ids"))
-        features, ids = arrays["features"], arrays["ids"]
-    else:
-        embedded = embed_data(
-            model,
-            data,
-            batch_size=config.evaluation.batch_size,
-            workers=config.training.workers,
-            progress="encoding" if progress else None,
-        )
-        features, ids = embedded.encodings.numpy(), embedded.data.ids
-        failures |= dict(embedded.failures)
-        # What could not be read now may be read later, so only a whole set is kept.
-        if not embedded.failures:
-            save_arrays(path, features=features, ids=ids)
-    kept = data.take(np.isin(data.ids, ids))
-    return replace(kept, images=None, features=features)
+        features = load_arrays(path, required=("features",))["features"]
+        return replace(data, images=None, features=features), []
+    embedded = embed_data(
+        model,
+        data,
+        batch_size=config.evaluation.batch_size,
+        workers=config.training.workers,
+        progress="encoding" if progress else None,
+    )
+    features = embedded.encodings.numpy()
+    if not embedded.failures:
+        save_arrays(path, features=features)
+    return replace(embedded.data, images=None, features=features), embedded.failures
 
 
 def cache_folder() -> Path:

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -161,8 +160,9 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
             raise InputError("data.cache_encodings needs an encoder that is wholly frozen: set model.freeze to all")
         full.to(fabric.device)
         progress = progress and fabric.is_global_zero
-        encode = partial(cached_encodings, full, config=config, failures=job.failures, progress=progress)
-        job.training_data, job.judged_inputs = encode(training_data), encode(judged)
+        job.training_data, unread = cached_encodings(full, training_data, config, progress)
+        job.judged_inputs, unread_judged = cached_encodings(full, judged, config, progress)
+        _note_failures(unread + unread_judged, job.failures)
         job.model = full.without_encoder()
     return job
 
