@@ -6,7 +6,7 @@ this room yields.
 
 from .dataset import RetrievalData
 from .decoding import Picture, UnreadableImage, decode
-from .features import load_arrays, save_arrays
+from .features import labels_and_classes, load_arrays, save_arrays
 from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, in_memory, training_batches
 from .sampler import ClassBalancedSampler
@@ -32,6 +32,7 @@ __all__ = [
     "embedding_batches",
     "evaluation_view",
     "in_memory",
+    "labels_and_classes",
     "load_arrays",
     "load_data",
     "load_images",

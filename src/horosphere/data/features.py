@@ -64,6 +64,21 @@ def load_arrays(path: str | Path, required: Sequence[str] = ()) -> dict[str, np.
     return arrays
 
 
+def labels_and_classes(path: str | Path, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels as positions in the class names, and those names, from arrays with `labels` and perhaps `classes`.
+
+    Raises InputError where there are classes and the labels are no whole numbers.
+    """
+    labels = arrays["labels"]
+    if "classes" not in arrays:
+        # Labels may be any numbers or names: they become positions in their sorted list.
+        values, labels = np.unique(labels, return_inverse=True)
+        return labels, tuple(map(str, values.tolist()))
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"{path}: labels of {labels.dtype} beside classes; expected whole numbers, positions in classes.")
+    return labels, tuple(map(str, arrays["classes"].tolist()))
+
+
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as content:
         return {name: content[name] for name in content.files}

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .dataset import RetrievalData
-from .features import load_arrays
+from .features import labels_and_classes, load_arrays
 from .published import MARKERS, ORIGINS, assemble, find_layout, load_published
 from .sources import ArrayImages, FileImages
 from .trees import Tree, first_few, is_image, open_tree
@@ -243,17 +243,7 @@ def _split_by_class(labels: np.ndarray, classes: Sequence[str], train_classes) -
 
 def _load_features(root, train_classes: int | Sequence[str] | None = None) -> RetrievalData:
     arrays = load_arrays(root, required=("features", "labels"))
-    labels = arrays["labels"]
-    if "classes" in arrays:
-        classes = tuple(map(str, arrays["classes"].tolist()))
-        if labels.dtype.kind not in "iu":
-            raise InputError(
-                f"{root}: labels of {labels.dtype} beside classes; expected whole numbers, positions in classes."
-            )
-    else:
-        # Labels may be any numbers or names: they become positions in their sorted list.
-        values, labels = np.unique(labels, return_inverse=True)
-        classes = tuple(map(str, values.tolist()))
+    labels, classes = labels_and_classes(root, arrays)
     superclasses = None
     if "superclasses" in arrays:
         rows = arrays["superclasses"]

@@ -12,7 +12,7 @@ import torch
 
 from .. import build
 from ..config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, SpaceConfig
-from ..data import RetrievalData, load_arrays, load_images, save_arrays
+from ..data import RetrievalData, labels_and_classes, load_arrays, load_images, save_arrays
 from ..errors import InputError
 from ..files import write_text
 from ..models import Embedded, Embedder, embed_data
@@ -75,9 +75,7 @@ def evaluate_points(
     """
     arrays = load_arrays(path, required=("points", "labels"))
     where = _space_of(path, arrays, space)
-    values, labels = np.unique(arrays["labels"], return_inverse=True)
-    classes = tuple(map(str, arrays["classes"])) if "classes" in arrays else tuple(map(str, values))
-    labels = arrays["labels"] if "classes" in arrays else labels
+    labels, classes = labels_and_classes(path, arrays)
     split = arrays.get("split", np.full(len(labels), "test"))
     # A retrieval set of features, so that splits are read by the same rules as everywhere.
     data = RetrievalData(path.stem, None, arrays["points"], labels, classes, None, split, arrays.get("ids"))

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
 
@@ -17,7 +18,7 @@ from ..files import replacing, write_text
 from ..models import Embedded, Embedder
 from ..runs import Run
 from ..spaces import Hyperbolic
-from .judge import LISTED_FAILURES, Judgement, judge_model, queries_and_gallery
+from .judge import Judgement, judge_model, queries_and_gallery
 
 
 def write_report(run: Run, model: Embedder, embedded: Embedded, *, progress: bool = False) -> Judgement:
@@ -29,8 +30,9 @@ def write_report(run: Run, model: Embedder, embedded: Embedded, *, progress: boo
         embedded: the images to judge on, through the model.
     """
     config = run.config
+    training = run.training
     judgement = judge_model(model, embedded, config.evaluation, progress)
-    failures = run.training["failures"] | judgement.failures
+    judgement = replace(judgement, failures=training.pop("failures") | judgement.failures)
     pictures = _pictures(run, model, embedded, judgement)
     (run.folder / "pictures").mkdir(exist_ok=True)
     embedded_pictures = []
@@ -47,9 +49,8 @@ def write_report(run: Run, model: Embedder, embedded: Embedded, *, progress: boo
         "data": embedded.data.name,
         "images": len(embedded.data),
         "space": model.space.describe(settled=True),
-        "training": {name: value for name, value in run.training.items() if name != "failures"},
+        "training": training,
         **judgement.to_dict(),
-        "failures": {"count": len(failures), "first": dict(list(failures.items())[:LISTED_FAILURES])},
     }
     ks = config.evaluation.ks
     metrics = [*(f"recall@{k}" for k in ks), "map_at_r", "r_precision"]
@@ -73,8 +74,9 @@ def _pictures(run: Run, model: Embedder, embedded: Embedded, judgement: Judgemen
             ),
         )
     }
-    if any("loss" in entry for entry in run.metrics()):
-        pictures["training"] = ("The loss while training.", insight.training_curve(run.metrics()))
+    metrics = run.metrics()
+    if any("loss" in entry for entry in metrics):
+        pictures["training"] = ("The loss while training.", insight.training_curve(metrics))
     for row in rows:
         if isinstance(row.space, Hyperbolic):
             pictures[f"radius-{row.name}"] = (

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..files import replacing
-from .distributed import merge
+from .distributed import collect, merge, world_size
 
 #: Raised when the contents change, so that an older checkpoint says so instead of failing half way.
 VERSION = 1
@@ -21,12 +21,9 @@ def save(path: Path, *, step: int, model: nn.Module, optimiser: torch.optim.Opti
     """
     failures = merge(failures)
     own = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None}
-    random = [own]
-    if dist.is_available() and dist.is_initialized():
-        random = [None] * dist.get_world_size()
-        dist.all_gather_object(random, own)
-        if dist.get_rank() != 0:
-            return
+    random = collect(own)
+    if world_size() > 1 and dist.get_rank() != 0:
+        return
     state = {
         "version": VERSION,
         "step": step,
@@ -55,9 +52,10 @@ def load(path: Path) -> dict:
 
 def restore_random(states: list[dict], rank: int) -> None:
     """Give this process the random state that it had. Raises InputError for another number of processes."""
-    world = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-    if len(states) != world:
-        raise InputError(f"the checkpoint is of {len(states)} processes, this run has {world}: resume with the same number")
+    if len(states) != world_size():
+        raise InputError(
+            f"the checkpoint is of {len(states)} processes, this run has {world_size()}: resume with the same number"
+        )
     torch.set_rng_state(states[rank]["cpu"])
     if states[rank]["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(states[rank]["cuda"])

@@ -11,6 +11,20 @@ from ..errors import InputError
 from ..models import Embedder
 
 
+def world_size() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def collect(own) -> list:
+    """What each process gives, in rank order; every process gets all of it."""
+    if world_size() == 1:
+        return [own]
+    everyone: list = [None] * world_size()
+    dist.all_gather_object(everyone, own)
+    return everyone
+
+
 def gather(x: Tensor) -> Tensor:
     """Rows of all processes in rank order, (n, d) → (world · n, d), differentiable.
 
@@ -18,7 +32,7 @@ def gather(x: Tensor) -> Tensor:
     gathered rows, and with gradients of parameters averaged over processes as DDP does, W processes have the loss and the
     gradients of one process on the same global batch.
     """
-    return _Gather.apply(x) if dist.is_available() and dist.is_initialized() else x
+    return _Gather.apply(x) if world_size() > 1 else x
 
 
 class _Gather(torch.autograd.Function):
@@ -54,11 +68,7 @@ def synchronised(model: Embedder, device: torch.device) -> Embedder:
 
 def merge(own: dict) -> dict:
     """The dictionaries of all processes as one, which each of them gets."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return own
-    everyone: list = [None] * dist.get_world_size()
-    dist.all_gather_object(everyone, own)
-    return {key: value for each in everyone for key, value in each.items()}
+    return {key: value for each in collect(own) for key, value in each.items()}
 
 
 def is_first_process() -> bool:

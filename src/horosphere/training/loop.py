@@ -190,7 +190,6 @@ def _train(fabric: Fabric, run: Run, job: _Job, progress: bool) -> Run:
 def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
     """Train to the last step, from the checkpoint if there is one, and leave a checkpoint of the end."""
     config, model, steps = job.config, job.model, job.config.training.steps
-    # Every process knows the labels of the whole batch, so that only points travel.
     everyone, own = job.sampler(), job.sampler(fabric.global_rank, fabric.world_size)
     optimiser = torch.optim.AdamW(model.parameter_groups(config.optimiser.weight_decay), lr=config.optimiser.lr)
     wrapped, wrapped_optimiser = fabric.setup(model, optimiser)
@@ -229,7 +228,11 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 group["lr"] = config.optimiser.lr * rate(config.optimiser, batch.step, steps)
             inputs = batch.images.to(fabric.device) if model.encoder is None else model.normalise(batch.images)
             points = gather(wrapped(inputs))
-            value = job.loss(points, torch.from_numpy(job.training_data.labels[everyone.batch(batch.step)]))
+            labels = batch.labels
+            if fabric.world_size > 1:
+                # Every process can tell the labels of the whole batch, so that only points travel.
+                labels = torch.from_numpy(job.training_data.labels[everyone.batch(batch.step)])
+            value = job.loss(points, labels)
             fabric.backward(value)
             norm = None
             if config.optimiser.clip_norm is not None:
