@@ -20,6 +20,8 @@ _EUCLIDEAN = tl.constexpr(KINDS.index("euclidean"))
 _HYPERBOLIC = tl.constexpr(KINDS.index("hyperbolic"))
 #: Rows of a program, columns of a step, and numbers of a vector multiplied at a time.
 _ROWS, _COLUMNS, _DEPTH = 64, 64, 64
+#: Numbers of a vector whose gradient one program makes: more would need more registers than there are.
+_PULLED = 128
 
 
 class Kernels(torch.autograd.Function):
@@ -53,8 +55,9 @@ class Kernels(torch.autograd.Function):
             grad_slopes = slopes.new_zeros(len(slopes), rows.size)
             # A block of rows, or of columns, lies in one group where the sums are grouped by it.
             row_groups, column_groups = groups if other else 1, groups if own else 1
+            pulled = min(_PULLED, max(16, triton.next_power_of_2(rows.p.shape[2])))
             blocks = row_groups * triton.cdiv(rows.size // row_groups, _ROWS)
-            _backward[(blocks, triton.cdiv(rows.p.shape[2], _DEPTH), len(slopes))](
+            _backward[(blocks, triton.cdiv(rows.p.shape[2], pulled), len(slopes))](
                 *rows.tensors,
                 *columns.tensors,
                 slopes,
@@ -70,6 +73,8 @@ class Kernels(torch.autograd.Function):
                 groups,
                 OWN=own,
                 OTHER=other,
+                PULLED=pulled,
+                num_warps=8,
                 **problem.constants,
             )
             return rows.split(grad_p, grad_a), grad_slopes.sum(1)
@@ -268,6 +273,7 @@ def _backward(
     groups,
     OWN: tl.constexpr,
     OTHER: tl.constexpr,
+    PULLED: tl.constexpr,
     WIDTH: tl.constexpr,
     KINDS: tl.constexpr,
     ITSELF: tl.constexpr,
@@ -288,9 +294,9 @@ def _backward(
     i = rows_group * row_group + tl.program_id(0) % blocks * ROWS + tl.arange(0, ROWS)
     # Beyond the rows' group is another program's work, and memory that may not be ours.
     i = tl.where(i < last_row, i, n)
-    k = tl.program_id(1) * DEPTH + tl.arange(0, DEPTH)
+    k = tl.program_id(1) * PULLED + tl.arange(0, PULLED)
     target = tl.program_id(2)
-    pull = tl.zeros((ROWS, DEPTH), tl.float32)
+    pull = tl.zeros((ROWS, PULLED), tl.float32)
     lift = tl.zeros((ROWS,), tl.float32)
     steep = tl.zeros((ROWS,), tl.float32)
     slope_of_target = tl.load(slopes + target)

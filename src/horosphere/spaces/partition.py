@@ -20,7 +20,7 @@ BACKENDS = ("auto", "triton", "blocked", "reference")
 #: What inner products may be rounded to.
 PRECISIONS = ("float32", "tf32", "bf16")
 _LOG2_E = math.log2(math.e)
-#: Rows and columns of a block: a few of its size stay in cache together.
+#: Rows and columns of a block: a few of its size stay in cache together. A block is no higher than wide.
 _ROWS, _COLUMNS = 256, 1024
 #: Distances kept for the gradient instead of being made again, 32 MB of them.
 _KEPT = 2**22
