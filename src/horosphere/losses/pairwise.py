@@ -10,7 +10,7 @@ from ..spaces import Space, log_partition
 REDUCTIONS = ("mean", "published")
 NEGATIVES = ("subsets", "batch")
 #: Numbers in float64 of classes whose positives are measured at a time, in large batches.
-_CHUNK = 2**20
+_CHUNK = 2**18
 
 
 class PairwiseCrossEntropy(nn.Module):
@@ -18,8 +18,8 @@ class PairwiseCrossEntropy(nn.Module):
 
     Called as `loss(points, labels)`: points (K, p) of `space`, labels (K,) integers with the classes in any order; labels on
     the CPU spare a GPU the wait. Returns a scalar in the points' precision, float32 or better. `loss(points, labels,
-    anchors)` with a slice of the batch sums the terms of those anchors alone, on the scale of the whole: over slices that
-    share out the batch the results, and their gradients, add up to the loss.
+    anchors)` with a slice of the batch, of whole classes, sums the terms of those anchors alone, on the scale of the whole:
+    over slices that share out the batch the results, and their gradients, add up to the loss.
 
     Extra memory is O(K·p + K·d): the K × K distances of a large batch are never kept (see `spaces.log_partition`).
 
@@ -37,7 +37,7 @@ class PairwiseCrossEntropy(nn.Module):
 
     Raises:
         ValueError: for an option outside its range; for features where points are expected (at the first call); for unequal
-            class sizes under "subsets"; for a batch without positives or without negatives.
+            class sizes under "subsets"; for a batch without positives or without negatives; for anchors that cut a class.
     """
 
     def __init__(
@@ -73,15 +73,13 @@ class PairwiseCrossEntropy(nn.Module):
             # Once: a wrong wiring shows at the first step, and a check a step would make a GPU wait.
             self.space.check(points.detach())
             self._points_checked = True
-        labels = labels.unique(return_inverse=True)[1].cpu()
-        rows = torch.arange(len(points))[anchors or slice(None)]
-        return (
-            self._over_subsets(points, labels, rows)
-            if self.negatives == "subsets"
-            else self._over_batch(points, labels, rows)
-        )
+        labels = labels.unique(return_inverse=True)[1].cpu()  # from 0 on, without gaps
+        classes = _classes(labels, anchors)
+        if self.negatives == "subsets":
+            return self._over_subsets(points, labels, classes)
+        return self._over_batch(points, labels, classes)
 
-    def _over_subsets(self, points: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+    def _over_subsets(self, points: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
         """The negatives of an ordered pair of subsets (i, j) are those in subset i and those in subset j.
 
         The reference, for subsets x_1 … x_d of N classes each:
@@ -93,22 +91,20 @@ class PairwiseCrossEntropy(nn.Module):
         """
         members = subsets(labels)
         n, d = members.shape
-        order = members.T.reshape(-1)  # subset after subset: each is a group of columns
-        if len(rows) == len(order):
-            rows, negatives = order, self._negatives(points, labels, order, d)
-        else:
-            negatives = self._negatives(points, labels, order, d, rows)
-        subset = torch.empty_like(order).scatter_(0, order, torch.arange(len(order))) // n
-        classes, place = labels[rows].unique(return_inverse=True)
-        device, own = points.device, subset[rows, None]
-        positives = self._positives(points, members[classes])[place.to(device), own.squeeze(1).to(device)]
-        own = own.to(device)
-        margin = torch.logaddexp(negatives, negatives.gather(1, own)) + positives / self.temperature
-        # −log(e_p/(e_p + Σe)) as a function of one difference keeps its digits where the loss is small; i = j is no pair.
-        total = softplus(margin.scatter(1, own, -torch.inf)).sum()
+        # Subset after subset, so that a subset is a group of columns.
+        columns, rows = members.T.reshape(-1), members[classes].T.reshape(-1)
+        anchors, negatives = self._negatives(points, labels, rows, columns, groups=d)
+        by_subset = anchors.view(d, len(classes), -1)
+        positives = self._distances(by_subset.transpose(0, 1)).transpose(0, 1)  # (i, class, j)
+        negatives = negatives.view(d, len(classes), d)
+        own = negatives.diagonal(dim1=0, dim2=2).T.unsqueeze(2)
+        # −log(e_p/(e_p + Σe)) as a function of one difference, which keeps its digits where the loss is small.
+        margin = torch.logaddexp(negatives, own) + positives / self.temperature
+        itself = torch.eye(d, dtype=torch.bool, device=points.device).unsqueeze(1)
+        total = softplus(margin.masked_fill(itself, -torch.inf)).sum()
         return total / n if self.reduction == "published" else total / (n * d * (d - 1))
 
-    def _over_batch(self, points: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+    def _over_batch(self, points: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
         """−log e_ij/(e_ij + Σ_k e_ik) over ordered positive pairs (i, j), k over all images of other classes."""
         sizes = labels.bincount()
         if len(sizes) == 1:
@@ -119,70 +115,84 @@ class PairwiseCrossEntropy(nn.Module):
             raise ValueError(
                 "no class has two images in the batch, so there are no positives; use data.ClassBalancedSampler"
             )
-        everything = torch.arange(len(points))
-        if len(rows) == len(points):
-            negatives = self._negatives(points, labels, everything, 1).squeeze(1)
-        else:
-            # A sum of −inf, of no negatives, makes a term of 0: other anchors' terms are not ours.
-            own = self._negatives(points, labels, everything, 1, rows).squeeze(1)
-            negatives = own.new_full((len(points),), -torch.inf).index_copy(0, rows.to(own.device), own)
-        total = negatives.new_zeros(())
-        by_class = labels.argsort(stable=True).split(sizes.tolist())
-        wanted = torch.zeros(len(sizes), dtype=torch.bool).index_fill_(0, labels[rows], True)
-        for size in sizes[wanted].unique().tolist():
+        # Class after class, the classes of one size together, so that theirs is one table.
+        columns = labels.argsort(stable=True)
+        of_class = columns.split(sizes.tolist())
+        classes = classes[sizes[classes].argsort(stable=True)]
+        rows = torch.cat([of_class[c] for c in classes.tolist()])
+        anchors, negatives = self._negatives(points, labels, rows, columns, groups=1)
+        total, start = negatives.new_zeros(()), 0
+        for size, count in zip(*(t.tolist() for t in sizes[classes].unique(return_counts=True)), strict=True):
             if size > 1:
-                members = torch.stack([by_class[c] for c in (wanted & (sizes == size)).nonzero().squeeze(1).tolist()])
-                margin = negatives[members.to(points.device), None] + self._positives(points, members) / self.temperature
+                some = slice(start, start + size * count)
+                positives = self._distances(anchors[some].view(count, size, -1))
+                margin = negatives[some].view(count, size, 1) + positives / self.temperature
                 itself = torch.eye(size, dtype=torch.bool, device=points.device)
                 total = total + softplus(margin.masked_fill(itself, -torch.inf)).sum()
+            start += size * count
         return total / int((sizes * (sizes - 1)).sum())
 
-    def _negatives(self, points: Tensor, labels: Tensor, order: Tensor, groups: int, rows: Tensor | None = None) -> Tensor:
-        """log Σ exp(−D/τ) over the images of other classes in each group of the points in `order`: (anchors, groups).
-
-        The anchors are the points in `order`, or those of `rows`.
-        """
+    def _negatives(
+        self, points: Tensor, labels: Tensor, rows: Tensor, columns: Tensor, groups: int
+    ) -> tuple[Tensor, Tensor]:
+        """The anchors, points[rows], and log Σ exp(−D/τ) over the images of other classes in each group of `columns`."""
+        labels = labels.int()
         # index_select, because the backward of plain indexing is several times as slow.
-        columns = points.index_select(0, order.to(points.device, non_blocking=True))
-        anchors = None if rows is None else points.index_select(0, rows.to(points.device, non_blocking=True))
-        return log_partition(
+        anchors = points.index_select(0, rows.to(points.device, non_blocking=True))
+        if torch.equal(rows, columns):
+            own = labels[rows]
+            others, pair = None, (own, own)
+        else:
+            others = points.index_select(0, columns.to(points.device, non_blocking=True))
+            pair = labels[rows], labels[columns]
+        return anchors, log_partition(
             self.space,
-            columns if anchors is None else anchors,
-            None if anchors is None else columns,
+            anchors,
+            others,
             temperature=self.temperature,
             groups=groups,
-            labels=(labels[order if rows is None else rows], labels[order]),
+            labels=pair,
             precision=self.precision,
             backend=self.backend,
         )
 
-    def _positives(self, points: Tensor, members: Tensor) -> Tensor:
-        """Distances between the images of each class, `members` (m, d): (m, d, d).
+    def _distances(self, classes: Tensor) -> Tensor:
+        """Distances between the images of each class (n, d, p): (n, d, d).
 
         Training makes positives close, where inner products in float32 lose accuracy; so theirs are taken in float64.
         """
-        n, d = members.shape
 
-        def measure(points: Tensor, members: Tensor) -> Tensor:
-            rows = points.index_select(0, members.flatten().to(points.device, non_blocking=True)).unflatten(0, members.shape)
-            return self.space.pairwise(rows.double()).to(torch.promote_types(points.dtype, torch.float32))
+        def measure(classes: Tensor) -> Tensor:
+            exact = classes.to(torch.float64, memory_format=torch.contiguous_format)
+            return self.space.pairwise(exact).to(torch.promote_types(classes.dtype, torch.float32))
 
-        chunk = max(1, _CHUNK // (d * max(d, points.shape[1])))
-        if chunk >= n:
-            return measure(points, members)
-        return torch.cat([checkpoint(measure, points, some, use_reentrant=False) for some in members.split(chunk)])
+        chunk = max(1, _CHUNK // (classes.shape[1] * max(classes.shape[1:])))
+        if chunk >= len(classes):
+            return measure(classes)
+        return torch.cat([checkpoint(measure, some, use_reentrant=False) for some in classes.split(chunk)])
 
 
 def subsets(labels: Tensor) -> Tensor:
     """Rows of the batch by class and subset (N, d): entry (n, j) is the j-th image of class n in order of appearance.
 
+    `labels` are 0 to N − 1.
+
     Raises ValueError unless at least two classes have the same number d ≥ 2 of images each.
     """
-    _, sizes = labels.unique(return_counts=True)
+    sizes = labels.bincount()
     d, most = int(sizes.min()), int(sizes.max())
     if d != most or d < 2 or len(sizes) < 2:
         raise ValueError(
             f"the batch has {len(sizes)} classes of {d} to {most} images; subsets need at least 2 classes with the same "
             'number, at least 2, of images each: draw batches with data.ClassBalancedSampler, or use negatives="batch"'
         )
-    return labels.argsort(stable=True).view(len(sizes), d).cpu()
+    return labels.argsort(stable=True).view(len(sizes), d)
+
+
+def _classes(labels: Tensor, anchors: slice | None) -> Tensor:
+    """The classes of the anchors, ascending. Raises ValueError where they hold a part of a class."""
+    whole = labels.bincount()
+    inside = labels[anchors or slice(None)].bincount(minlength=len(whole))
+    if ((inside > 0) & (inside < whole)).any():
+        raise ValueError(f"anchors={anchors} cut a class in two: share out the batch by whole classes")
+    return inside.nonzero().squeeze(1)

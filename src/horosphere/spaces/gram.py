@@ -40,51 +40,57 @@ class Gram:
     @staticmethod
     def flat(kind: str, x: Tensor) -> "Gram":
         """Vectors x (…, n, d) of flat space."""
-        return Gram(kind, 2**0.5 * x, x.square().sum(-1, keepdim=True))
+        return Gram(kind, *_FlatLift.apply(x))
 
     @staticmethod
     def hyperbolic(v: Tensor, root: float | Tensor) -> "Gram":
         """Tangent vectors v (…, n, d) at the origin, `root` the square root of the curvature."""
-        return Gram("hyperbolic", *_HyperbolicLift.apply(v * root), 1 / root)
+        return Gram("hyperbolic", *_HyperbolicLift.apply(v, root), 1 / root)
 
 
-class _HyperbolicLift(torch.autograd.Function):
-    """v (…, d) at unit curvature → sinh(2‖v‖) v/‖v‖ (…, d), cosh(2‖v‖) − 1 (…, 1), smooth at 0."""
+class _FlatLift(torch.autograd.Function):
+    """x (…, d) → √2 x (…, d), ‖x‖² (…, 1)."""
 
     @staticmethod
-    def forward(ctx, v):
-        norm = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
-        slope = torch.where(norm > torch.finfo(v.dtype).tiny, (2 * norm).sinh() / norm, 2)
-        ctx.save_for_backward(v, norm, slope)
-        return slope * v, 2 * norm.sinh().square()
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return 2**0.5 * x, x.square().sum(-1, keepdim=True)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_p, grad_a):
-        v, norm, slope = ctx.saved_tensors
-        square = norm.square()
+        (x,) = ctx.saved_tensors
+        return (grad_p * 2**0.5).addcmul_(x, grad_a, value=2)
+
+
+class _HyperbolicLift(torch.autograd.Function):
+    """v (…, d), root → sinh(2ρ) v/‖v‖ (…, d), cosh(2ρ) − 1 (…, 1), with ρ = root ‖v‖: smooth at 0."""
+
+    @staticmethod
+    def forward(ctx, v, root):
+        norm = torch.linalg.vector_norm(v, dim=-1, keepdim=True) * root
+        ctx.save_for_backward(v, norm)
+        ctx.root = root
+        return v * (_stretch(norm) * root), 2 * norm.sinh().square()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_p, grad_a):
+        v, norm = ctx.saved_tensors
+        stretch, square = _stretch(norm), norm.square()
         # The derivative of sinh(2ρ)/ρ by ρ, over ρ: by its series where the closed form cancels.
         series = 8 / 3 + square * (16 / 15 + square * (16 / 105 + square * (32 / 2835)))
-        bend = torch.where(norm < 0.3, series, (2 * (2 * norm).cosh() - slope) / torch.where(norm < 0.3, 1, square))
-        along = (grad_p * v).sum(-1, keepdim=True) * bend + 2 * slope * grad_a
-        return (slope * grad_p).addcmul_(along, v)
+        bend = torch.where(norm < 0.3, series, (2 * (2 * norm).cosh() - stretch) / torch.where(norm < 0.3, 1, square))
+        along = (grad_p * v).sum(-1, keepdim=True) * ctx.root
+        pull = (along * bend + 2 * stretch * grad_a) * ctx.root
+        grad = (grad_p * stretch).addcmul_(pull, v)
+        grad_root = (grad * v).sum() if ctx.needs_input_grad[1] else None
+        return grad.mul_(ctx.root), grad_root
 
 
-def sides(kind: str, p: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-    """Left and right vectors (…, n, d + 2) with left·right' = z."""
-    one = torch.ones_like(a)
-    return torch.cat([-p, a, 1 + a if kind == "hyperbolic" else one], -1), torch.cat([p, one, a], -1)
-
-
-def from_left(kind: str, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient to p and a from that to their left vector."""
-    grad_a = grad[..., -2:].sum(-1, keepdim=True) if kind == "hyperbolic" else grad[..., -2:-1]
-    return -grad[..., :-2], grad_a
-
-
-def from_right(grad: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient to p and a from that to their right vector."""
-    return grad[..., :-2], grad[..., -1:]
+def _stretch(norm: Tensor) -> Tensor:
+    """sinh(2ρ)/ρ, which is 2 at 0."""
+    return torch.where(norm > torch.finfo(norm.dtype).tiny, (2 * norm).sinh() / norm, 2)
 
 
 def values_(kind: str, z: Tensor, *, compensated: bool = True) -> tuple[Tensor, Tensor | None]:
@@ -92,7 +98,7 @@ def values_(kind: str, z: Tensor, *, compensated: bool = True) -> tuple[Tensor, 
 
     Without `compensated` the error of a hyperbolic f is absolute, one rounding of 1, instead of relative.
     """
-    z.clamp_min_(0)
+    z = z.clamp_min_(0)
     if kind == "squared":
         return z, None
     if kind == "euclidean":
@@ -127,29 +133,35 @@ def distances(x: Gram, y: Gram | None = None) -> Tensor:
 class _Distances(torch.autograd.Function):
     @staticmethod
     def forward(ctx, kind, p, a, *other):
-        left, right = sides(kind, p, a)
-        if other:
-            _, right = sides(kind, *other)
+        q, b = other or (p, a)
         with full_precision(p.device):
-            z = left @ right.mT
+            z = p @ q.mT
+        z = torch.sub(a + b.mT, z, out=z)
+        if kind == "hyperbolic":
+            z.addcmul_(a, b.mT)
         if not other:
             z.diagonal(dim1=-2, dim2=-1).zero_()
         values, over_slope = values_(kind, z)
-        ctx.save_for_backward(left, right, over_slope)
+        ctx.save_for_backward(p, a, q, b, over_slope)
         ctx.kind, ctx.itself = kind, not other
         return values
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        left, right, over_slope = ctx.saved_tensors
+        p, a, q, b, over_slope = ctx.saved_tensors
         weights = grad if over_slope is None else grad / over_slope
-        if ctx.itself and over_slope is None:
-            weights = weights.clone()
-            weights.diagonal(dim1=-2, dim2=-1).zero_()
-        with full_precision(grad.device):
-            if ctx.itself:
-                # z is symmetric, so the second side's gradient is the first one's of the transposed weights.
-                return None, *from_left(ctx.kind, (weights + weights.mT) @ right)
-            to_left, to_right = weights @ right, weights.mT @ left
-        return None, *from_left(ctx.kind, to_left), *from_right(to_right)
+        if ctx.itself:
+            # z is symmetric: its second side's gradient is the first one's of the transposed weights.
+            weights = weights + weights.mT
+            if over_slope is None:
+                weights.diagonal(dim1=-2, dim2=-1).zero_()
+            return None, *_pull(ctx.kind, weights, q, b)
+        return None, *_pull(ctx.kind, weights, q, b), *_pull(ctx.kind, weights.mT, p, a)
+
+
+def _pull(kind: str, weights: Tensor, q: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ_j weights_ij ∂z_ij to p_i and a_i, for the other side's q and b."""
+    with full_precision(weights.device):
+        grad_a = weights.sum(-1, keepdim=True)
+        return (weights @ q).neg_(), grad_a + weights @ b if kind == "hyperbolic" else grad_a

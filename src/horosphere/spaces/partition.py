@@ -5,14 +5,14 @@ the gradient. Beside the inputs and their lifted copies that takes O(K·D) memor
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .gram import Gram, from_left, from_right, sides, values_
+from .gram import Gram, values_
 from .precision import full_precision
 from .space import Space
 
@@ -56,8 +56,8 @@ def log_partition(
         y: points (m, p), the columns; by default x itself, which halves the work.
         temperature: τ > 0, a number or a scalar tensor.
         groups: how many runs of m / groups consecutive columns are summed apart.
-        labels: integers of the rows (n,) and of the columns (m,). Pairs of equal labels are left out; where that leaves a
-            sum empty it is −inf. Without labels every pair counts, a point with itself too.
+        labels: integers of the rows (n,) and of the columns (m,), int32 for speed. Pairs of equal labels are left out;
+            where that leaves a sum empty it is −inf. Without labels every pair counts, a point with itself too.
         precision: of the inner products, on CUDA. "float32": exact to float32's rounding. "tf32" and "bf16" round the
             vectors p of `spaces.gram` to 11 and 8 significant bits first: an error of up to 1e-3 and 8e-3 of ‖p‖‖p'‖ in z,
             of which close pairs lose most. Sums stay float32.
@@ -87,8 +87,16 @@ def log_partition(
     if precision != "float32" and backend != "triton":
         raise ValueError(f"precision={precision!r} is the triton back-end's, for float32 points on CUDA; use float32")
     slopes = [gram.scale / temperature for gram in rows]
-    slopes = torch.stack([s.to(x.device) if isinstance(s, Tensor) else rows[0].a.new_full((), s) for s in slopes])
-    plan = Plan(tuple(gram.kind for gram in rows), groups, _small(labels, x.device), precision)
+    slopes = torch.stack([s.to(rows[0].a) if isinstance(s, Tensor) else rows[0].a.new_full((), s) for s in slopes])
+    plan = Plan(
+        kinds=tuple(gram.kind for gram in rows),
+        groups=groups,
+        labels=None if labels is None else tuple(v.to(x.device, non_blocking=True) for v in labels),
+        precision=precision,
+        # A GPU is not asked for what it has learned: it would have to be waited for.
+        compensated=slopes.is_cuda or bool((slopes > _STEEP).any()),
+        aligned=labels is not None and y is None and _aligned(labels, groups),
+    )
     lifted = [tensor for gram in (*rows, *others) for tensor in (gram.p, gram.a)]
     if backend == "triton":
         from .kernels import Kernels
@@ -107,12 +115,12 @@ def _suits_triton(grams: list[Gram]) -> bool:
     return True
 
 
-def _small(labels: tuple[Tensor, Tensor] | None, device: torch.device) -> tuple[Tensor, Tensor] | None:
-    """Labels of any size as int32 that are equal where they were: every block compares them, at half the bytes."""
-    if labels is None:
-        return None
-    ranks = torch.cat(labels).unique(return_inverse=True)[1].to(torch.int32).to(device, non_blocking=True)
-    return ranks[: len(labels[0])], ranks[len(labels[0]) :]
+def _aligned(labels: tuple[Tensor, Tensor], groups: int) -> bool:
+    x_labels, y_labels = labels
+    if x_labels.is_cuda or x_labels is not y_labels:
+        return False
+    first = x_labels[: len(x_labels) // groups]
+    return bool((x_labels.view(groups, -1) == first).all()) and len(first.unique()) == len(first)
 
 
 def _reference(
@@ -131,12 +139,17 @@ def _reference(
 
 @dataclass(frozen=True)
 class Plan:
-    """What is summed: the parts' kinds, the number of groups of columns, both sides' labels, the products' precision."""
+    """What is summed: the parts' kinds, the number of groups of columns, and both sides' labels; and how.
+
+    `aligned`: every group has the same labels in the same order, each once.
+    """
 
     kinds: tuple[str, ...]
     groups: int
-    labels: tuple[Tensor, Tensor] | None
+    labels: tuple[Tensor, ...] | None
     precision: str
+    compensated: bool
+    aligned: bool
 
 
 @dataclass(frozen=True)
@@ -180,41 +193,48 @@ class _Blocked(torch.autograd.Function):
     def forward(ctx, plan, slopes, *lifted):
         wanted = any(ctx.needs_input_grad)
         blocks = _Blocks(plan, slopes, lifted, keep_values=ctx.needs_input_grad[1])
-        sums = blocks.left[0].new_full((blocks.shape[0], plan.groups), -torch.inf)
+        sums = slopes.new_full((blocks.shape[0], plan.groups), -torch.inf)
         keep = wanted and math.prod(blocks.shape) <= _KEPT
         kept = []
         for rows, columns in blocks:
             block = blocks.make(rows, columns)
-            _add(sums[rows.items, columns.groups], _log2_sum(block.logits.unflatten(1, (columns.count, -1)), 2))
-            if across := blocks.above(rows, columns):
-                _add(sums[across, rows.groups], _log2_sum(block.mirrored(rows), 1).T)
+            own, across = _row_and_column_sums(block.logits, columns.count, rows.count, block.above)
+            _add(sums[rows.items, columns.groups], own)
+            if across is not None:
+                _add(sums[columns.stop - block.above : columns.stop, rows.groups], across)
             if keep:
                 kept.append(block)
         ctx.save_for_backward(slopes, sums, *lifted)
-        ctx.plan, ctx.kept = plan, kept
+        ctx.plan, ctx.kept = plan, (blocks, kept) if keep else None
         return sums / _LOG2_E
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
         slopes, sums, *lifted = ctx.saved_tensors
-        kept, ctx.kept = iter(ctx.kept), []  # their memory is written over
-        blocks = _Blocks(ctx.plan, slopes, lifted, keep_values=ctx.needs_input_grad[1])
+        blocks, kept = ctx.kept or (_Blocks(ctx.plan, slopes, lifted, keep_values=ctx.needs_input_grad[1]), [])
+        ctx.kept = None  # written over below
+        kept = iter(kept)
         # An empty sum has no gradient, and −inf − (−inf) would make one.
         sums = sums.masked_fill(sums == -torch.inf, torch.inf)
         for rows, columns in blocks:
             block = next(kept, None) or blocks.make(rows, columns)
-            own = (sums[rows.items, columns.groups, None], grad[rows.items, columns.groups, None])
-            shares = _shares(block.logits.unflatten(1, (columns.count, -1)), *own).view_as(block.logits)
-            if across := blocks.above(rows, columns):
-                other = (sums[across, rows.groups].T.unsqueeze(1), grad[across, rows.groups].T.unsqueeze(1))
-                shares[:, -(across.stop - across.start) :] += _shares(block.mirrored(rows), *other).flatten(0, 1)
-            blocks.pull(shares, block, rows, columns)
+            own = sums[rows.items, columns.groups], grad[rows.items, columns.groups]
+            beyond = slice(columns.stop - block.above, columns.stop)
+            other = (sums[beyond, rows.groups], grad[beyond, rows.groups]) if block.above else None
+            blocks.pull(_shares(block.logits, own, other), block, rows, columns)
         return None, blocks.grad_slopes, *blocks.gradients()
 
 
+def _row_and_column_sums(logits: Tensor, groups: int, row_groups: int, above: int) -> tuple[Tensor, Tensor | None]:
+    """log2 Σ 2^logits of each row over groups of columns (rows, groups), and of the last `above` columns over groups of
+    rows (above, row groups)."""
+    own = _log2_sum(logits.unflatten(1, (groups, -1)), 2)
+    return own, _log2_sum(logits[:, -above:].unflatten(0, (row_groups, -1)), 1).T if above else None
+
+
 def _log2_sum(logits: Tensor, dim: int) -> Tensor:
-    """log2 Σ 2^logits along `dim`; −inf where all are."""
+    """−inf where all logits are."""
     top = logits.amax(dim, keepdim=True).clamp_min_(torch.finfo(logits.dtype).min / 2)
     return (logits - top).exp2_().sum(dim).log2_().add_(top.squeeze(dim))
 
@@ -224,38 +244,45 @@ def _add(sums: Tensor, more: Tensor) -> None:
     torch.logaddexp2(sums, more, out=sums)
 
 
-def _shares(logits: Tensor, sums: Tensor, grad: Tensor) -> Tensor:
-    """The gradient to each logit, in base e: its share of its sum, times that sum's gradient."""
-    return (logits - sums).exp2_().mul_(grad)
+def _shares(logits: Tensor, own: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor] | None) -> Tensor:
+    """The gradient to each logit, in base e: its share of each sum that it is in, times the gradient of that sum.
+
+    `own` are the rows' sums and their gradients (rows, groups), `other` those of the columns above the diagonal.
+    """
+    sums, grad = own
+    shares = logits.unflatten(1, (sums.shape[1], -1)) - sums.unsqueeze(2)
+    shares = shares.exp2_().mul_(grad.unsqueeze(2)).flatten(1)
+    if other is not None:
+        sums, grad = other
+        above = logits[:, -len(sums) :].unflatten(0, (sums.shape[1], -1)) - sums.T.unsqueeze(1)
+        shares[:, -len(sums) :] += above.exp2_().mul_(grad.T.unsqueeze(1)).flatten(0, 1)
+    return shares
 
 
 @dataclass
 class _Block:
-    """A block's logits (r, c), and for each part f(z) where wanted and 1/f'(z) where it is not 1."""
+    """What is kept of a block; of its last `above` columns, beyond the rows' own, the rows are columns too."""
 
     logits: Tensor
     values: list[Tensor]
     over_slopes: list[Tensor | None]
     above: int
 
-    def mirrored(self, rows: _Cut) -> Tensor:
-        """The columns above the diagonal as rows of the other side: (groups of the rows, rows of one, columns)."""
-        return self.logits[:, -self.above :].unflatten(0, (rows.count, -1))
-
 
 class _Blocks:
     """The blocks of a problem, and the gradients that they add up to."""
 
-    def __init__(self, plan: Plan, slopes: Tensor, lifted: tuple[Tensor, ...] | list[Tensor], keep_values: bool):
+    def __init__(self, plan: Plan, slopes: Tensor, lifted: Sequence[Tensor], keep_values: bool):
         count = 2 * len(plan.kinds)
-        self.plan, self.keep_values, self.slopes = plan, keep_values, slopes.tolist()
+        self.plan, self.keep_values, self.slopes = plan, keep_values, slopes
         self.itself = len(lifted) == count
         own, others = lifted[:count], lifted[-count:]
-        self.left = [sides(kind, *own[2 * part : 2 * part + 2])[0] for part, kind in enumerate(plan.kinds)]
-        self.right = [sides(kind, *others[2 * part : 2 * part + 2])[1] for part, kind in enumerate(plan.kinds)]
+        # left · right = z
+        self.left = [_left(kind, *own[2 * part : 2 * part + 2]) for part, kind in enumerate(plan.kinds)]
+        self.right = [_right(*others[2 * part : 2 * part + 2]) for part in range(len(plan.kinds))]
         self.shape = len(self.left[0]), len(self.right[0])
         self.grad_slopes = torch.zeros_like(slopes) if keep_values else None
-        self.left_grads, self.right_grads = [], []
+        self.row_grads, self.column_grads = [], []
 
     def __iter__(self) -> Iterator[tuple[_Cut, _Cut]]:
         height, width = self.shape
@@ -265,11 +292,6 @@ class _Blocks:
             for columns in _cuts(rows.start if self.itself else 0, width, group, _COLUMNS):
                 yield rows, columns
 
-    def above(self, rows: _Cut, columns: _Cut) -> slice | None:
-        """Of a block of rows against themselves, the columns beyond the rows' own."""
-        start = max(columns.start, rows.stop)
-        return slice(start, columns.stop) if self.itself and start < columns.stop else None
-
     def make(self, rows: _Cut, columns: _Cut) -> _Block:
         terms, values, over_slopes = [], [], []
         for kind, left, right, slope in zip(self.plan.kinds, self.left, self.right, self.slopes, strict=True):
@@ -277,37 +299,59 @@ class _Blocks:
                 z = left[rows.items] @ right[columns.items].mT
             if self.itself and columns.start == rows.start:
                 z.diagonal().zero_()
-            value, over_slope = values_(kind, z, compensated=abs(slope) > _STEEP)
+            value, over_slope = values_(kind, z, compensated=self.plan.compensated)
             over_slopes.append(over_slope)
             if self.keep_values:
                 values.append(value.clone())
-            terms.append(value.mul_(-slope * _LOG2_E))
+            terms.append(value.mul_(-_LOG2_E * slope))
         logits = terms[0]
         for term in terms[1:]:
-            logits.add_(term)
-        if self.plan.labels is not None:
+            logits += term
+        if self.plan.aligned:
+            # Comparing labels would take as long as the logarithms.
+            groups = logits.unflatten(1, (columns.count, -1)).unflatten(0, (rows.count, -1))
+            group = self.shape[1] // self.plan.groups
+            groups.diagonal(rows.start % group - columns.start % group, 1, 3).fill_(-torch.inf)
+        elif self.plan.labels is not None:
             x_labels, y_labels = self.plan.labels
             logits.masked_fill_(x_labels[rows.items, None] == y_labels[columns.items], -torch.inf)
-        across = self.above(rows, columns)
-        return _Block(logits, values, over_slopes, across.stop - across.start if across else 0)
+        above = max(0, columns.stop - max(columns.start, rows.stop)) if self.itself else 0
+        return _Block(logits, values, over_slopes, above)
 
     def pull(self, shares: Tensor, block: _Block, rows: _Cut, columns: _Cut) -> None:
-        """Add a block's gradient to each side, from that to its logits, which it uses up."""
-        if not self.left_grads:
-            self.left_grads, self.right_grads = ([torch.zeros_like(side) for side in own] for own in (self.left, self.right))
+        """Add a block's gradient to each side, from that to its logits, which it uses up. Signs and slopes come last."""
+        if not self.row_grads:
+            self.row_grads = [torch.zeros_like(side) for side in self.left]
+            self.column_grads = [torch.zeros_like(side) for side in self.right if not self.itself]
         for part, over_slope in enumerate(block.over_slopes):
             if self.grad_slopes is not None:
                 self.grad_slopes[part] -= (shares * block.values[part]).sum()
-            weights = shares if over_slope is None else over_slope.reciprocal_().mul_(shares)
+            weights = shares if over_slope is None else torch.div(shares, over_slope, out=over_slope)
+            right = self.right[part]
             with full_precision(weights.device):
-                factor = -self.slopes[part]
-                self.left_grads[part][rows.items].addmm_(weights, self.right[part][columns.items], alpha=factor)
-                self.right_grads[part][columns.items].addmm_(weights.mT, self.left[part][rows.items], alpha=factor)
+                self.row_grads[part][rows.items].addmm_(weights, right[columns.items])
+                if self.itself:
+                    # z is symmetric: a column is a row of the transposed weights.
+                    self.row_grads[part][columns.items].addmm_(weights.mT, right[rows.items])
+                else:
+                    self.column_grads[part][columns.items].addmm_(weights.mT, self.left[part][rows.items])
 
     def gradients(self) -> list[Tensor]:
         """To p and a of every part of the rows, then of the columns; of both together where they are the same."""
-        own = [from_left(kind, grad) for kind, grad in zip(self.plan.kinds, self.left_grads, strict=True)]
-        other = [from_right(grad) for grad in self.right_grads]
-        if not self.itself:
-            return [t for pair in own + other for t in pair]
-        return [a + b for pair in zip(own, other, strict=True) for a, b in zip(*pair, strict=True)]
+        out = []
+        for kind, grad, slope in zip(self.plan.kinds, self.row_grads, self.slopes, strict=True):
+            grad.mul_(slope)  # a logit falls with z, and z with p
+            grad_a = grad[:, -2:].sum(1, keepdim=True) if kind == "hyperbolic" else grad[:, -2:-1]
+            out += [grad[:, :-2], -grad_a]
+        for grad, slope in zip(self.column_grads, self.slopes, strict=False):
+            grad.mul_(-slope)
+            out += [grad[:, :-2], grad[:, -1:]]
+        return out
+
+
+def _left(kind: str, p: Tensor, a: Tensor) -> Tensor:
+    return torch.cat([-p, a, 1 + a if kind == "hyperbolic" else torch.ones_like(a)], 1)
+
+
+def _right(p: Tensor, a: Tensor) -> Tensor:
+    return torch.cat([p, torch.ones_like(a), a], 1)
