@@ -190,6 +190,18 @@ def test_a_frozen_encoder_is_run_once(tmp_path, monkeypatch):
         hs.train(tiny.config(data={"cache_encodings": True, "decoded": "no"}), tmp_path / "c", progress=False)
 
 
+def test_decoded_images_train_the_same_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOROSPHERE_CACHE", str(tmp_path / "cache"))
+    crops = configs.Augmentation(scale=(0.5, 1), rotation=5)
+    runs = [
+        hs.train(tiny.config(data={"decoded": where, "augmentation": crops}), tmp_path / where, progress=False)
+        for where in ("no", "memory", "disk")
+    ]
+    for run in runs[1:]:
+        assert all(torch.equal(value, weights(run)[name]) for name, value in weights(runs[0]).items())
+        assert run.report["rows"] == runs[0].report["rows"]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -78,11 +78,9 @@ def training_view(
 
     The crop is drawn from the header's size, then a JPEG is decoded at the smallest scale that does it justice.
     """
-    picture, size = Picture(image, name), preprocessing.size
+    picture = Picture(image, name)
     if augmentation.crops:
-        box = _random_box(picture.size, augmentation, generator)
-        target = (_REDUCED_MARGIN * size, _REDUCED_MARGIN * size)
-        view = _resized(picture.pixels(preprocessing.channels, box, target), size, size, preprocessing)
+        view = crop(picture, _random_box(picture.size, augmentation, generator), preprocessing)
     else:
         view = _framed(picture.pixels(preprocessing.channels), preprocessing)
     if augmentation.flip and generator.random() < 0.5:
@@ -90,6 +88,16 @@ def training_view(
     if augmentation.moves:
         view = _moved(view, augmentation, generator)
     return view.contiguous()
+
+
+def crop(picture: Picture, box: Box, preprocessing: Preprocessing) -> torch.Tensor:
+    """What `box` (left, top, right, bottom) shows, resized: uint8 (C, size, size).
+
+    A JPEG is decoded at the smallest scale that does the box justice, the box rounded to whole pixels there.
+    """
+    size = preprocessing.size
+    target = (_REDUCED_MARGIN * size, _REDUCED_MARGIN * size)
+    return _resized(picture.pixels(preprocessing.channels, box, target), size, size, preprocessing)
 
 
 def useful_side(preprocessing: Preprocessing, augmentation: Augmentation) -> float:
