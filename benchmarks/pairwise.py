@@ -1,15 +1,21 @@
 """Pairwise cross-entropy, forward and backward: python -m benchmarks.pairwise [--threads T].
 
-K = 900 hyperbolic points (c = 0.1, clip 2.3, D = 128) in d = 9 and d = 2 subsets. Measured in one run on the same threads:
+Hyperbolic points (c = 0.1, clip 2.3, D = 128). Measured in one run on the same threads:
 
-* floor: three K × K × D float32 matrix products, one for the Gram matrix and two for its gradient;
-* ours: the loss and its gradient;
+* floor: three K × K × D float32 matrix products, one for the Gram matrix and two for its gradient, for every part of the
+  space; at the large size in blocks whose result is thrown away;
+* ours: the loss and its gradient, in d subsets;
 * the published loop restated: for each ordered pair of subsets, vectorised Möbius addition (−x) ⊕ y over N × N × D, norm,
   artanh and cross-entropy, and autograd back through all of it. The loop's pairs are computed one at a time and their
-  gradients added, as a training step of it would hold them all in memory.
+  gradients added, as a training step of it would hold them all in memory;
+* a batch against a queue: the gradient reaches the batch alone, so its floor is two products;
+* plain autograd: the whole matrix of distances, `logsumexp` and torch's own gradient; no subsets.
+
+Memory is the growth of a fresh process's peak over its peak before, points made and the library warm.
 """
 
 import argparse
+import multiprocessing
 import time
 from collections.abc import Callable
 
@@ -18,9 +24,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from horosphere.losses import PairwiseCrossEntropy
-from horosphere.spaces import Hyperbolic
+from horosphere.spaces import Hyperbolic, Mixed, Space, Sphere, log_partition
 
-K, DIM, TEMPERATURE = 900, 128, 0.2
+from .retrieval import peak, product
+
+K, LARGE, PLAIN, DIM, TEMPERATURE = 900, 32_768, 8_192, 128, 0.2
+#: A batch against a queue of keys.
+BATCH, QUEUE = 1_024, 65_536
 
 
 def floor(x: Tensor, gradient: Tensor) -> None:
@@ -81,34 +91,114 @@ def best(call: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
-def run(threads: int = 2) -> list[dict]:
-    """One row a measurement: `name`, `seconds`, `ratio` to the floor."""
+def rectangular(x: Tensor, queue: Tensor, space: Space) -> None:
+    leaf = x.clone().requires_grad_()
+    log_partition(space, leaf, queue, temperature=TEMPERATURE).sum().backward()
+
+
+def plain(x: Tensor, labels: Tensor, space: Space) -> None:
+    """Autograd through the whole matrix: Gram product, z, log1p, mask, logsumexp."""
+    leaf = x.clone().requires_grad_()
+    scaled = leaf * space.curvature**0.5
+    norm = scaled.norm(dim=1, keepdim=True)
+    sinh, cosh = (2 * norm).sinh() / norm * scaled, (2 * norm).cosh()
+    z = (cosh * cosh.mT - sinh @ sinh.mT - 1).clamp_min(1e-6)
+    logits = -(z + (z * (z + 2)).sqrt()).log1p() / (space.curvature**0.5 * TEMPERATURE)
+    logits.masked_fill(labels[:, None] == labels, -torch.inf).logsumexp(1).sum().backward()
+
+
+def _points(count: int, space: Space | None = None) -> Tensor:
+    space = space or Hyperbolic(curvature=0.1, clip=2.3)
+    return space(torch.randn(count, DIM, generator=torch.Generator().manual_seed(0)) * 0.15)
+
+
+def _large(what: str, count: int, threads: int) -> float:
+    """Peak memory in MB that one loss of `count` points adds."""
     torch.set_num_threads(threads)
-    torch.manual_seed(0)
     space = Hyperbolic(curvature=0.1, clip=2.3)
-    x = space(torch.randn(K, DIM) * 0.15)
+    x, loss = _points(count), PairwiseCrossEntropy(space, TEMPERATURE)
+
+    def call(count: int) -> None:
+        labels = torch.arange(count // 2).repeat(2)
+        ours(x[:count], labels, loss) if what == "ours" else plain(x[:count], labels, space)
+
+    call(4_096 if what == "ours" else 256)
+    before = peak()
+    call(count)
+    return peak() - before
+
+
+def megabytes(what: str, count: int, threads: int) -> float:
+    """Memory of `ours` or `plain`, measured in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_large, (what, count, threads))
+
+
+def run(threads: int = 2) -> list[dict]:
+    """One row a measurement: `name`, `seconds`, `ratio` to its floor, `megabytes` where measured."""
+    torch.set_num_threads(threads)
+    space, x = Hyperbolic(curvature=0.1, clip=2.3), _points(K)
     gradient = torch.randn(K, K)
-    lowest = best(lambda: floor(x, gradient), 50)
-    rows = [{"name": "three K × K × D products (floor)", "seconds": lowest}]
+    lowest = best(lambda: floor(x, gradient), 100)
+    rows = []
     for d in (9, 2):
         labels, loss = torch.arange(K // d).repeat(d), PairwiseCrossEntropy(space, TEMPERATURE)
-        took = best(lambda labels=labels, loss=loss: ours(x, labels, loss), 50)
+        took = best(lambda labels=labels, loss=loss: ours(x, labels, loss), 100)
+        lowest = min(lowest, best(lambda: floor(x, gradient), 50))
         published = best(lambda d=d: published_loop(x, d, space.curvature), 2)
         values = ours(x, labels, loss), published_loop(x, d, space.curvature)
         if abs(values[0] - values[1]) > 1e-3 * values[1]:
             raise RuntimeError(f"the two programs disagree at d = {d}: {values}")
         rows.append({"name": f"ours, d = {d}", "seconds": took})
         rows.append({"name": f"published loop, d = {d}", "seconds": published})
-    return [row | {"ratio": row["seconds"] / lowest} for row in rows]
+    mixed = Mixed([Sphere(), space], [1.0, 3.0])
+    both, labels, loss = _points(K, mixed), torch.arange(K // 9).repeat(9), PairwiseCrossEntropy(mixed, TEMPERATURE)
+    mixture = best(lambda: ours(both, labels, loss), 100)
+    rows = [{"name": f"three products, K = {K} (floor)", "seconds": lowest}, *rows]
+    rows = [row | {"ratio": row["seconds"] / lowest} for row in rows]
+    rows.append({"name": "ours, sphere + hyperbolic, d = 9", "seconds": mixture, "ratio": mixture / (2 * lowest)})
+    return rows + _run_large(threads)
+
+
+def _run_large(threads: int) -> list[dict]:
+    space, x = Hyperbolic(curvature=0.1, clip=2.3), _points(LARGE)
+    labels, loss = torch.arange(LARGE // 2).repeat(2), PairwiseCrossEntropy(space, TEMPERATURE)
+    queue, batch = _points(QUEUE), x[:BATCH]
+    some, own = x[:PLAIN], torch.arange(PLAIN // 2).repeat(2)
+    calls = {
+        "floor": lambda: product(x),
+        "ours": lambda: ours(x, labels, loss),
+        "plain floor": lambda: product(some),
+        "plain": lambda: plain(some, own, space),
+        "queue floor": lambda: product(queue, batch),
+        "queue": lambda: rectangular(batch, queue, space),
+    }
+    took = {name: best(call, 2) for name, call in calls.items()}
+    for name in took:
+        if name.endswith("floor"):
+            took[name] *= 2 if name == "queue floor" else 3
+    rows = []
+    for name, label, size, count in (
+        ("ours", "ours, d = 2", f"K = {LARGE:,}", LARGE),
+        ("plain", "plain autograd", f"K = {PLAIN:,}", PLAIN),
+        ("queue", "ours, a batch against a queue", f"{BATCH:,} × {QUEUE:,}", None),
+    ):
+        lowest = took["floor" if name == "ours" else f"{name} floor"]
+        products = "two" if name == "queue" else "three"
+        rows.append({"name": f"{products} products, {size} (floor)", "seconds": lowest, "ratio": 1.0})
+        row = {"name": f"{label}, {size}", "seconds": took[name], "ratio": took[name] / lowest}
+        rows.append(row | ({"megabytes": megabytes(name, count, threads)} if count else {}))
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    print(f"pairwise cross-entropy, forward and backward, K = {K}, D = {DIM}, {options.threads} threads, one run")
+    print(f"pairwise cross-entropy, forward and backward, D = {DIM}, {options.threads} threads, one run")
     for row in run(options.threads):
-        print(f"{row['name']:<48}{1e3 * row['seconds']:10.2f} ms{row['ratio']:10.2f} ×")
+        memory = f"{row['megabytes']:8.0f} MB more" if "megabytes" in row else ""
+        print(f"{row['name']:<52}{1e3 * row['seconds']:12.2f} ms{row['ratio']:10.2f} ×{memory}")
 
 
 if __name__ == "__main__":

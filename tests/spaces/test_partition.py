@@ -64,6 +64,19 @@ def test_blocks_equal_the_reference(monkeypatch, name, rectangular, labelled, gr
     agree(value_and_gradients(space, *inputs, groups, torch.float32, "blocked"), exact, 3e-5)
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_one_side_without_a_gradient(side):
+    """A queue's keys, or rows that are only judged."""
+    space = SPACES["mixed"]()
+    x, y, labels = problem(True, True, 3)
+    gradients = []
+    for both in (True, False):
+        points = [space(t).detach().requires_grad_(both or i == side) for i, t in enumerate((x, y))]
+        sums = log_partition(space, *points, temperature=0.5, groups=3, labels=labels)
+        gradients.append(torch.autograd.grad(sums.sum(), points[side])[0])
+    assert torch.equal(*gradients)
+
+
 @given(st.sampled_from(sorted(SPACES)), st.integers(1, 9), st.integers(1, 40), st.integers(1, 4), st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
 def test_odd_shapes(name, group, rows, groups, seed):

@@ -83,7 +83,10 @@ class Kernels(torch.autograd.Function):
             to_rows, to_slopes = walk(x, y, own=True, other=True)
             return None, to_slopes, *to_rows
         to_rows, to_slopes = walk(x, y, own=True, other=False)
-        to_columns, _ = walk(y, x, own=False, other=True)
+        if any(ctx.needs_input_grad[-len(lifted) // 2 :]):
+            to_columns, _ = walk(y, x, own=False, other=True)
+        else:
+            to_columns = [None] * (len(lifted) // 2)  # a queue's keys
         return None, to_slopes, *to_rows, *to_columns
 
 

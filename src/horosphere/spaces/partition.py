@@ -212,7 +212,10 @@ class _Blocked(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         slopes, sums, *lifted = ctx.saved_tensors
-        blocks, kept = ctx.kept or (_Blocks(ctx.plan, slopes, lifted, keep_values=ctx.needs_input_grad[1]), [])
+        wanted = ctx.needs_input_grad
+        blocks, kept = ctx.kept or (_Blocks(ctx.plan, slopes, lifted, keep_values=wanted[1]), [])
+        # A queue's keys want no gradient, and its product is saved.
+        blocks.prepare(rows=blocks.itself or any(wanted[2 : 2 + len(lifted) // 2]), columns=any(wanted[-len(lifted) // 2 :]))
         ctx.kept = None  # written over below
         kept = iter(kept)
         # An empty sum has no gradient, and −inf − (−inf) would make one.
@@ -318,34 +321,39 @@ class _Blocks:
         above = max(0, columns.stop - max(columns.start, rows.stop)) if self.itself else 0
         return _Block(logits, values, over_slopes, above)
 
+    def prepare(self, *, rows: bool, columns: bool) -> None:
+        """Make room for the gradients that are wanted."""
+        self.row_grads = [torch.zeros_like(side) if rows else None for side in self.left]
+        self.column_grads = [torch.zeros_like(side) if columns else None for side in self.right if not self.itself]
+
     def pull(self, shares: Tensor, block: _Block, rows: _Cut, columns: _Cut) -> None:
         """Add a block's gradient to each side, from that to its logits, which it uses up. Signs and slopes come last."""
-        if not self.row_grads:
-            self.row_grads = [torch.zeros_like(side) for side in self.left]
-            self.column_grads = [torch.zeros_like(side) for side in self.right if not self.itself]
         for part, over_slope in enumerate(block.over_slopes):
             if self.grad_slopes is not None:
                 self.grad_slopes[part] -= (shares * block.values[part]).sum()
             weights = shares if over_slope is None else torch.div(shares, over_slope, out=over_slope)
-            right = self.right[part]
+            right, to_rows = self.right[part], self.row_grads[part]
             with full_precision(weights.device):
-                self.row_grads[part][rows.items].addmm_(weights, right[columns.items])
-                if self.itself:
-                    # z is symmetric: a column is a row of the transposed weights.
-                    self.row_grads[part][columns.items].addmm_(weights.mT, right[rows.items])
-                else:
-                    self.column_grads[part][columns.items].addmm_(weights.mT, self.left[part][rows.items])
+                if to_rows is not None:
+                    to_rows[rows.items].addmm_(weights, right[columns.items])
+                    if self.itself:
+                        # z is symmetric: a column is a row of the transposed weights.
+                        to_rows[columns.items].addmm_(weights.mT, right[rows.items])
+                if not self.itself and (to_columns := self.column_grads[part]) is not None:
+                    to_columns[columns.items].addmm_(weights.mT, self.left[part][rows.items])
 
-    def gradients(self) -> list[Tensor]:
+    def gradients(self) -> list[Tensor | None]:
         """To p and a of every part of the rows, then of the columns; of both together where they are the same."""
         out = []
         for kind, grad, slope in zip(self.plan.kinds, self.row_grads, self.slopes, strict=True):
+            if grad is None:
+                out += [None, None]
+                continue
             grad.mul_(slope)  # a logit falls with z, and z with p
             grad_a = grad[:, -2:].sum(1, keepdim=True) if kind == "hyperbolic" else grad[:, -2:-1]
             out += [grad[:, :-2], -grad_a]
         for grad, slope in zip(self.column_grads, self.slopes, strict=False):
-            grad.mul_(-slope)
-            out += [grad[:, :-2], grad[:, -1:]]
+            out += [None, None] if grad is None else [grad.mul_(-slope)[:, :-2], grad[:, -1:]]
         return out
 
 
