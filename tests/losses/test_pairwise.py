@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from horosphere.losses import PairwiseCrossEntropy
+from horosphere.losses import PairwiseCrossEntropy, pairwise
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
 SPACES = {
@@ -138,6 +138,38 @@ def test_small_losses_keep_their_digits(name, negatives):
     exact = published(space, points, labels, 0.2) / 2
     assert exact < 0.02
     assert loss.item() == pytest.approx(exact.item(), rel=2e-5)
+
+
+@pytest.mark.parametrize(("negatives", "reduction"), [("subsets", "mean"), ("subsets", "published"), ("batch", "mean")])
+@pytest.mark.parametrize("name", SPACES)
+def test_shares_of_the_anchors_add_up_to_the_loss(name, negatives, reduction):
+    space, loss = SPACES[name](), PairwiseCrossEntropy(SPACES[name](), 0.2, reduction, negatives)
+    labels = torch.tensor([4, 4, 4, 9, 9, 9, 0, 0, 0, 2, 2, 2])
+    if negatives == "batch":
+        labels[-1] = 7  # classes of 3, 2 and 1
+    features = torch.randn(12, 5, dtype=torch.float64, requires_grad=True)
+    whole = loss(space(features), labels)
+    parts = [loss(space(features), labels, anchors) for anchors in (slice(0, 3), slice(3, 9), slice(9, 12))]
+    torch.testing.assert_close(sum(parts), whole)
+    torch.testing.assert_close(
+        torch.autograd.grad(sum(parts), features)[0], torch.autograd.grad(whole, features)[0], rtol=1e-6, atol=1e-9
+    )
+    assert torch.equal(loss(space(features), labels, slice(0, 12)), whole)
+    with pytest.raises(ValueError, match="cut a class in two"):
+        loss(space(features), labels, slice(0, 4))
+
+
+@pytest.mark.parametrize("negatives", ["subsets", "batch"])
+def test_large_batches_measure_their_positives_in_chunks(monkeypatch, negatives):
+    space, labels = Hyperbolic(), torch.arange(20).repeat(3)
+    features = torch.randn(60, 5, requires_grad=True)
+    results = []
+    for chunk in (2**20, 40):
+        monkeypatch.setattr(pairwise, "_CHUNK", chunk)
+        value = PairwiseCrossEntropy(space, negatives=negatives)(space(features), labels)
+        results.append((value, torch.autograd.grad(value, features)[0]))
+    for once, in_chunks in zip(*results, strict=True):
+        torch.testing.assert_close(once, in_chunks)
 
 
 def test_order_of_the_classes_does_not_matter_but_order_within_one_does():

@@ -17,7 +17,7 @@ class Variant:
         search: the space to evaluate and search in; it reads the same points.
         heads: "shared" (one head) or "split" (one a part), for `models.Embedder`.
         normalise_encoding: what happens to the encoder's output before the heads: "none" or "l2".
-        loss: called as `loss(points, labels)`.
+        loss: called as `loss(points, labels)`, or with a slice of anchors as `PairwiseCrossEntropy` is.
     """
 
     space: Mixed
@@ -80,6 +80,6 @@ class ConvexCombination(nn.Module):
             raise ValueError(f"shares={shares}: expected non-negative numbers that add to 1")
         self.space, self.losses, self.shares = space, nn.ModuleList(losses), shares
 
-    def forward(self, points: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, points: Tensor, labels: Tensor, anchors: slice | None = None) -> Tensor:
         terms = zip(self.losses, self.shares, self.space.split(points), strict=True)
-        return sum(share * loss(own, labels) for loss, share, own in terms)
+        return sum(share * loss(own, labels, anchors) for loss, share, own in terms)
