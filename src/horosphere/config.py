@@ -180,12 +180,16 @@ class BatchConfig:
 
     classes: int = 100
     images: int = 9
+    chunk: int | None = None
+    """Images that go through the encoder at a time, in each process; nothing: its whole batch. Less memory for a third more
+    time, and the same gradients."""
 
     def __post_init__(self):
         _check(
             "batch",
             classes=(self.classes, self.classes >= 2, "2 or more"),
             images=(self.images, self.images >= 2, "2 or more"),
+            chunk=(self.chunk, self.chunk is None or self.chunk >= 1, "1 or more, or nothing"),
         )
 
 
@@ -228,6 +232,8 @@ class TrainingConfig:
     """Steps between checkpoints."""
     validate_every: int = 0
     """Steps between evaluations on the held-out classes; needs a run judged on validation."""
+    profile: Annotated[bool, tyro.conf.arg(aliases=["--profile"])] = False
+    """Time the parts of each step: a table at the end, and profile.json in the run's folder."""
 
     def __post_init__(self):
         for name in ("steps", "devices", "log_every", "checkpoint_every"):

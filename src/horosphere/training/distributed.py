@@ -49,13 +49,18 @@ class _Gather(torch.autograd.Function):
         return grad.chunk(dist.get_world_size())[dist.get_rank()]
 
 
+def training_batch_norms(model: nn.Module) -> list[nn.Module]:
+    """The batch norms that train or would take their statistics from the batch; frozen ones of an Embedder do neither."""
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    return [norm for norm in norms if norm.training or any(parameter.requires_grad for parameter in norm.parameters())]
+
+
 def synchronised(model: Embedder, device: torch.device) -> Embedder:
     """The model with batch norms that see the batch of all processes, which without it would each normalise their own.
 
     Raises InputError on the CPU, where torch has no such batch norm.
     """
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if not any(parameter.requires_grad for norm in norms for parameter in norm.parameters()):
+    if not training_batch_norms(model):
         return model
     if device.type == "cpu":
         raise InputError(

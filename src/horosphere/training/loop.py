@@ -33,9 +33,11 @@ from ..models import Embedded, Embedder, embed_data
 from ..report import check_headline, write_report
 from ..runs import Run
 from . import checkpoint
+from .chunks import Chunked
 from .distributed import gather, merge, synchronised
 from .encodings import cached_encodings
 from .metrics import Metrics
+from .profile import Profile, table
 
 # Fabric tells what it was told.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -106,17 +108,21 @@ def _launch(config: Config) -> Fabric:
 
 @dataclass
 class _Job:
-    """What a config means. `model` trains; it is `full`, or its heads alone over cached encodings."""
+    """What a config means. `chunked.model` trains; it is `full`, or its heads alone over cached encodings."""
 
     config: Config
     full: Embedder
-    model: Embedder
+    chunked: Chunked
     loss: nn.Module
     training_data: RetrievalData
     training_preprocessing: Preprocessing | None
     judged: RetrievalData
     judged_inputs: RetrievalData
     failures: dict[str, str]
+
+    @property
+    def model(self) -> Embedder:
+        return self.chunked.model
 
     def sampler(self, rank: int = 0, world: int = 1) -> ClassBalancedSampler:
         """What a process draws; without arguments, the whole batch."""
@@ -140,7 +146,8 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
     full = build.embedder(config, data)
     if fabric.world_size > 1:
         full = synchronised(full, fabric.device)
-    job = _Job(config, full, full, build.loss(config, full.space), training_data, full.preprocessing, judged, judged, {})
+    chunked, loss = Chunked(full, config.batch.chunk), build.loss(config, full.space)
+    job = _Job(config, full, chunked, loss, training_data, full.preprocessing, judged, judged, {})
     short = job.sampler(fabric.global_rank, fabric.world_size).short_classes
     if short and fabric.is_global_zero:
         print(
@@ -163,7 +170,7 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
         job.training_data, unread = cached_encodings(full, training_data, config, progress)
         job.judged_inputs, unread_judged = cached_encodings(full, judged, config, progress)
         _note_failures(unread + unread_judged, job.failures)
-        job.model = full.without_encoder()
+        job.chunked = Chunked(full.without_encoder(), config.batch.chunk)
     return job
 
 
@@ -192,7 +199,7 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
     config, model, steps = job.config, job.model, job.config.training.steps
     everyone, own = job.sampler(), job.sampler(fabric.global_rank, fabric.world_size)
     optimiser = torch.optim.AdamW(model.parameter_groups(config.optimiser.weight_decay), lr=config.optimiser.lr)
-    wrapped, wrapped_optimiser = fabric.setup(model, optimiser)
+    wrapped, wrapped_optimiser = fabric.setup(job.chunked, optimiser)
     if fabric.global_rank:
         # The model was drawn alike everywhere; dropout is each process's own, as it is each image's own in one process.
         torch.manual_seed(config.seed + 1_000_003 * fabric.global_rank)
@@ -219,21 +226,32 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
         total=steps * size, initial=start * size, unit="img", desc="training", disable=not progress, dynamic_ncols=True
     )
     wrapped.train()
+    profile = Profile(fabric.device, on=config.training.profile)
+    profile.start()
     began = time.perf_counter()
     with bar, Metrics(run, start, writes=fabric.is_global_zero) as metrics, _Interrupt() as interrupt:
         for batch in batches:
+            profile.mark("data")
             step = batch.step + 1
             _note_failures(batch.failures, job.failures)
             for group in wrapped_optimiser.param_groups:
                 group["lr"] = config.optimiser.lr * rate(config.optimiser, batch.step, steps)
-            inputs = batch.images.to(fabric.device) if model.encoder is None else model.normalise(batch.images)
-            points = gather(wrapped(inputs))
             labels = batch.labels
             if fabric.world_size > 1:
                 # Every process can tell the labels of the whole batch, so that only points travel.
                 labels = torch.from_numpy(job.training_data.labels[everyone.batch(batch.step)])
+            profile.mark("loop")
+            inputs = batch.images.to(fabric.device, non_blocking=True)
+            profile.mark("copy")
+            points = wrapped(inputs)
+            profile.mark("forward")
+            points = gather(points)
+            profile.mark("gather")
             value = job.loss(points, labels)
+            profile.mark("loss")
+            profile.mark_gradient(points, "loss backward")
             fabric.backward(value)
+            profile.mark("backward")
             norm = None
             if config.optimiser.clip_norm is not None:
                 # Fabric unscales first, so that the norm is the gradients' own.
@@ -242,9 +260,11 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 )
             wrapped_optimiser.step()
             wrapped_optimiser.zero_grad()
+            profile.mark("optimiser")
             bar.update(size)
             logs = step == steps or step % config.training.log_every == 0
             saves = step == steps or step % config.training.checkpoint_every == 0
+            profile.mark("loop")
             # Here, and only here, the loop waits for the device.
             if logs or saves:
                 # Under float16 the scaler itself skips steps whose gradients overflow.
@@ -258,8 +278,11 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 bar.set_postfix(loss=f"{value.item():.4f}")
                 pace = size * (step - start) / (time.perf_counter() - began)
                 metrics.write(step, _entry(value, norm, optimiser, model, points, pace))
+            if logs or saves:
+                profile.mark("logging")
             if config.training.validate_every and step % config.training.validate_every == 0:
                 metrics.write(step, _validate(model, job.judged_inputs, config))
+                profile.mark("validation")
             if interrupt.requested:
                 # Several processes may be asked at different steps, so they go back to their last common checkpoint.
                 if fabric.world_size == 1:
@@ -267,6 +290,13 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 raise KeyboardInterrupt(f"go on with: horosphere train --resume {run.folder}")
             if saves:
                 save(step)
+                profile.mark("checkpoint")
+            profile.mark("loop")
+            profile.end_step()
+    if config.training.profile and start < steps and fabric.is_global_zero:
+        summary = profile.summary(size)
+        write_text(run.profile_path, json.dumps(summary, indent=2) + "\n")
+        print(table(summary), file=sys.stderr)
 
 
 def _restore(fabric: Fabric, run: Run, job: _Job, optimiser: torch.optim.Optimizer) -> int:
