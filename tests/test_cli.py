@@ -85,7 +85,17 @@ def test_the_flags_of_a_recipe_change_its_config(capsys, monkeypatch):
         raise hs.InputError("seen enough")
 
     monkeypatch.setattr(horosphere.training, "train", fake_train)
-    flags = ["--seed", "7", "--space.parts.1.curvature", "0.3", "--optimiser.clip-norm", "None", "--devices", "3", "--profile"]
+    flags = [
+        "--seed",
+        "7",
+        "--space.parts.1.curvature",
+        "0.3",
+        "--optimiser.clip-norm",
+        "None",
+        "--devices",
+        "3",
+        "--profile",
+    ]
     assert call(capsys, "train", "demo", "--run", "r", *flags)[0] == 2
     config = seen["config"]
     assert (config.seed, config.space.parts[1].curvature, config.optimiser.clip_norm) == (7, 0.3, None)
