@@ -18,6 +18,9 @@ import yaml
 from .errors import InputError
 from .files import write_text
 
+#: What the encoder computes in; mixed: float32 weights, half-precision products. 16-mixed needs a GPU.
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+
 
 def _check(section: str, **values: tuple[object, bool, str]) -> None:
     """Raise InputError for the first value whose condition does not hold: name=(value, condition, what was expected)."""
@@ -220,7 +223,7 @@ class TrainingConfig:
     """How the loop runs."""
 
     steps: int = 200
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    precision: Precision = "32-true"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Annotated[int, tyro.conf.arg(aliases=["--devices"])] = 1
     """Processes, one a device; under torchrun, what torchrun says."""
@@ -258,6 +261,8 @@ class EvaluationConfig:
     bootstrap: int = 1000
     """Draws of classes behind the confidence intervals."""
     batch_size: int = 64
+    precision: Precision = "32-true"
+    """What embedding computes in."""
 
     def __post_init__(self):
         _check(

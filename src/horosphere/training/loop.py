@@ -89,6 +89,8 @@ def _launch(config: Config) -> Fabric:
     devices = local or training.devices
     nodes = int(os.environ["WORLD_SIZE"]) // local if local else 1
     on_cpu = training.accelerator == "cpu" or not torch.cuda.is_available()
+    if config.evaluation.precision == "16-mixed" and on_cpu:
+        raise InputError("evaluation.precision is 16-mixed, which needs a GPU: take bf16-mixed or 32-true on a CPU")
     if training.accelerator == "cuda" and on_cpu:
         raise InputError("training.accelerator is cuda, but torch sees no GPU here: set it to cpu or auto")
     precision = training.precision
@@ -367,7 +369,12 @@ def _validate(model: Embedder, judged: RetrievalData, config: Config) -> dict[st
 
 def _embed(model: Embedder, data: RetrievalData, config: Config, progress: str | None = None) -> Embedded:
     return embed_data(
-        model, data, batch_size=config.evaluation.batch_size, workers=config.training.workers, progress=progress
+        model,
+        data,
+        batch_size=config.evaluation.batch_size,
+        workers=config.training.workers,
+        precision=config.evaluation.precision,
+        progress=progress,
     )
 
 
