@@ -1,10 +1,14 @@
 """Shared by all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
+if not torch.cuda.is_available():
+    # Triton reads it when it is first imported; then its kernels run on the CPU.
+    os.environ["TRITON_INTERPRET"] = "1"
 # Test workers share the cores; more threads each would only wait for one another.
 torch.set_num_threads(1)
 

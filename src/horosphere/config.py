@@ -96,8 +96,9 @@ class DataConfig:
     augmentation: Augmentation = Augmentation()
     cache_encodings: bool = False
     """Run a wholly frozen encoder once over the evaluation views, keep its output, and train the head alone."""
-    in_memory: bool = False
-    """Decode small images once and keep their evaluation views; not with random crops, which would then cut those."""
+    decoded: Literal["no", "memory", "disk"] = "no"
+    """Decode the training images once and keep their pixels in memory, or in a file of the cache folder that later runs and
+    several processes share; for data sets whose pixels fit there."""
     validation_fraction: float = 0.25
     """Share of the training classes that is held out when the run is judged on validation."""
     validation_seed: int = 0

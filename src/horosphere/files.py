@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written to a temporary name beside the target, then renamed."""
+"""Files that are whole or not there: written to a temporary name beside the target, then renamed; and the cache folder."""
 
 import os
 from collections.abc import Generator
@@ -25,3 +25,10 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, all of it or nothing."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def cache_folder() -> Path:
+    """Where what can be computed again is kept: $HOROSPHERE_CACHE, or horosphere/ in the user's cache folder."""
+    if own := os.environ.get("HOROSPHERE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "horosphere"

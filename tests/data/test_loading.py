@@ -18,7 +18,6 @@ from horosphere.data import (
     RetrievalData,
     embedding_batches,
     evaluation_view,
-    in_memory,
     load_data,
     loading,
     training_batches,
@@ -136,18 +135,6 @@ def test_features_pass_through():
     embedded = list(embedding_batches(data, None, batch_size=8))
     assert [len(b.images) for b in embedded] == [8, 8, 4]
     assert torch.equal(torch.cat([b.images for b in embedded]), torch.from_numpy(features))
-    assert in_memory(data, None) == (data, None, [])
-
-
-def test_in_memory(data, tmp_path):
-    write(tmp_path / "set", {"c2/1.jpg": b""})
-    held, preprocessing, failures = in_memory(data, PREPROCESSING)
-    assert failures == [("c2/1.jpg", "the file is empty (0 bytes)")]
-    assert len(held) == 23
-    assert PREPROCESSING.resize > PREPROCESSING.size == preprocessing.resize
-    for i in (0, 22):
-        original = data.images.read(data.ids.tolist().index(held.ids[i]))
-        assert torch.equal(evaluation_view(held.images.read(i), preprocessing), evaluation_view(original, PREPROCESSING))
 
 
 def test_refusals(data):

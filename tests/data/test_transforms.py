@@ -48,7 +48,7 @@ def test_channels(channels):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("pillow_only", [False, True])
 def test_fast_training_view_is_faithful(orientation, pillow_only, monkeypatch):
-    image = photograph(1000, 752)
+    image = photograph(2000, 1504)
     exif = image.getexif()
     exif[274] = orientation
     data = encoded(image, exif=exif)
@@ -66,7 +66,7 @@ def test_fast_training_view_is_faithful(orientation, pillow_only, monkeypatch):
     for seed in range(10):
         fast = training_view(data, Preprocessing(112, 128), still, np.random.default_rng(seed))
         slow = full.crop(drawn[-1]).resize((112, 112), Image.Resampling.BICUBIC)
-        assert psnr(fast.permute(1, 2, 0), slow) >= 40
+        assert psnr(fast.permute(1, 2, 0), slow) >= 48
     assert {2, 4} <= set(reductions)
 
 

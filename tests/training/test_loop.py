@@ -161,7 +161,7 @@ def test_a_validation_split_of_its_own_is_used(tmp_path):
     rows = rng.normal(size=(10, 6))[labels] + 0.3 * rng.normal(size=(120, 6))
     split = np.where(labels < 5, "train", np.where(labels < 8, "validation", "test"))
     np.savez(tmp_path / "f.npz", features=rows.astype(np.float32), labels=labels, split=split)
-    data = {"layout": "features", "root": str(tmp_path / "f.npz"), "in_memory": False}
+    data = {"layout": "features", "root": str(tmp_path / "f.npz"), "decoded": "no"}
     model = {"encoder": None, "encoder_options": {}}
     for judge, classes in (("validation", 3), ("test", 2)):
         config = tiny.config(data=data, model=model, evaluation={"judge": judge})
@@ -177,7 +177,7 @@ def features(path, classes=8, images=12, width=10):
 
 def test_cached_features_train_without_an_encoder(tmp_path):
     features(tmp_path / "f.npz")
-    data = {"layout": "features", "root": str(tmp_path / "f.npz"), "in_memory": False}
+    data = {"layout": "features", "root": str(tmp_path / "f.npz"), "decoded": "no"}
     run = hs.train(tiny.config(data=data, model={"encoder": None, "encoder_options": {}}), tmp_path / "run", progress=False)
     assert "encoder" not in run.report["rows"]
     assert not (run.folder / "pictures" / "neighbours.png").exists()
@@ -185,7 +185,7 @@ def test_cached_features_train_without_an_encoder(tmp_path):
 
 def test_a_frozen_encoder_is_run_once(tmp_path, monkeypatch):
     monkeypatch.setenv("HOROSPHERE_CACHE", str(tmp_path / "cache"))
-    config = tiny.config(data={"cache_encodings": True, "in_memory": False}, model={"freeze": "all"})
+    config = tiny.config(data={"cache_encodings": True, "decoded": "no"}, model={"freeze": "all"})
     first = hs.train(config, tmp_path / "a", progress=False)
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
     assert len(files) == 2
@@ -199,14 +199,26 @@ def test_a_frozen_encoder_is_run_once(tmp_path, monkeypatch):
     rows = judge_model(model, embedded, config.evaluation).to_dict()["rows"]
     assert rows["mixture"]["recall@1"] == pytest.approx(first.report["rows"]["mixture"]["recall@1"], abs=0.005)
     with pytest.raises(InputError, match=r"model\.freeze"):
-        hs.train(tiny.config(data={"cache_encodings": True}), tmp_path / "c", progress=False)
+        hs.train(tiny.config(data={"cache_encodings": True, "decoded": "no"}), tmp_path / "c", progress=False)
+
+
+def test_decoded_images_train_the_same_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOROSPHERE_CACHE", str(tmp_path / "cache"))
+    crops = configs.Augmentation(scale=(0.5, 1), rotation=5)
+    runs = [
+        hs.train(tiny.config(data={"decoded": where, "augmentation": crops}), tmp_path / where, progress=False)
+        for where in ("no", "memory", "disk")
+    ]
+    for run in runs[1:]:
+        assert all(torch.equal(value, weights(run)[name]) for name, value in weights(runs[0]).items())
+        assert run.report["rows"] == runs[0].report["rows"]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"training": {"validate_every": 2}}, "judge=validation"),
-        ({"data": {"augmentation": configs.Augmentation()}}, "in_memory"),
+        ({"data": {"cache_encodings": True}}, "decoded"),
         ({"model": {"encoder": None, "encoder_options": {}}}, "holds images"),
         ({"batch": {"classes": 50}}, "lower the classes"),
         ({"loss": {"mixing": "losses", "part_temperatures": (0.1,)}}, "2 parts but 1"),
@@ -255,7 +267,7 @@ def test_unreadable_images_are_counted_and_do_not_end_a_run(tmp_path):
             for i in range(6):
                 Image.fromarray(rng.integers(0, 255, (20, 20), dtype=np.uint8)).save(folder / f"{i}.png")
             (folder / "broken.png").write_bytes(b"\x89PNG broken")
-    data = {"layout": "folder", "root": str(tmp_path / "data"), "in_memory": False}
+    data = {"layout": "folder", "root": str(tmp_path / "data"), "decoded": "no"}
     run = hs.train(tiny.config(steps=20, data=data), tmp_path / "run", progress=False)
     assert run.report["failures"]["count"] >= 3
     assert run.report["images"] == 12

@@ -5,10 +5,11 @@ this room yields.
 """
 
 from .dataset import RetrievalData
+from .decoded import DecodedImages, decode_once
 from .decoding import Picture, UnreadableImage, decode
 from .features import labels_and_classes, load_arrays, save_arrays
 from .layouts import LAYOUTS, load_data, load_images
-from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, in_memory, training_batches
+from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, training_batches
 from .sampler import ClassBalancedSampler
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
 from .transforms import Augmentation, Preprocessing, evaluation_view, normalise, training_view
@@ -19,6 +20,7 @@ __all__ = [
     "Augmentation",
     "Batch",
     "ClassBalancedSampler",
+    "DecodedImages",
     "EmbeddingBatch",
     "Failures",
     "FileImages",
@@ -29,9 +31,9 @@ __all__ = [
     "UnreadableImage",
     "ZipImages",
     "decode",
+    "decode_once",
     "embedding_batches",
     "evaluation_view",
-    "in_memory",
     "labels_and_classes",
     "load_arrays",
     "load_data",

@@ -58,11 +58,15 @@ class Picture:
 
     def __init__(self, data: bytes | np.ndarray | Image.Image, name: str = "image"):
         self.name = name
-        self._bytes = None
+        self._bytes = self._array = None
+        if isinstance(data, np.ndarray):
+            data = _from_array(data, name)
+        if isinstance(data, np.ndarray):
+            self._array, self._orientation = data, 1
+            self.size = (data.shape[1], data.shape[0])
+            return
         if isinstance(data, Image.Image):
             self._image = data
-        elif isinstance(data, np.ndarray):
-            self._image = _from_array(data, name)
         else:
             if len(data) == 0:
                 raise UnreadableImage(name, "the file is empty (0 bytes)")
@@ -103,6 +107,10 @@ class Picture:
 
     def _decode(self, reduction: int, mode: str) -> np.ndarray:
         """The stored pixels, (h, w, 3) or (h, w), of an image whose sides are divided by `reduction` and rounded up."""
+        if self._array is not None:
+            if self._array.ndim == (2 if mode == "L" else 3):
+                return self._array
+            return np.asarray(Image.fromarray(np.ascontiguousarray(self._array)).convert(mode))
         image = self._image
         if self._is_jpeg() and image.mode in ("RGB", "L") and _simplejpeg():
             least = {"min_width": -(-image.width // reduction), "min_height": -(-image.height // reduction)}
@@ -150,10 +158,11 @@ class Picture:
 
 def decode(data: bytes | np.ndarray | Image.Image, *, channels: int = 3, name: str = "image") -> np.ndarray:
     """Decode a whole image to uint8, (H, W, 3) or, for `channels=1`, (H, W). Raises UnreadableImage with `name`."""
-    return np.ascontiguousarray(Picture(data, name).pixels(channels))
+    return np.array(Picture(data, name).pixels(channels), order="C")
 
 
-def _from_array(array: np.ndarray, name: str) -> Image.Image:
+def _from_array(array: np.ndarray, name: str) -> np.ndarray | Image.Image:
+    """Pixels as they are, or as the Pillow image that knows how to convert them."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     colour = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
@@ -161,4 +170,5 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
     if not (colour or grey) or 0 in array.shape:
         expected = "uint8 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or uint16 of shape (H, W)"
         raise UnreadableImage(name, f"an array of {array.dtype} and shape {array.shape}; expected {expected}")
-    return Image.fromarray(np.ascontiguousarray(array))
+    plain = array.dtype == np.uint8 and array.shape[2:] in ((), (3,))
+    return array if plain else Image.fromarray(np.ascontiguousarray(array))

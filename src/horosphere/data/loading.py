@@ -7,17 +7,16 @@ workers answer soon, and shared memory holds tasks instead of whole batches.
 
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ..errors import InputError
 from .dataset import RetrievalData
 from .decoding import UnreadableImage
 from .sampler import ClassBalancedSampler
-from .sources import ArrayImages
 from .transforms import Augmentation, Preprocessing, evaluation_view, training_view
 
 Failures = list[tuple[str, str]]
@@ -76,7 +75,7 @@ def training_batches(
             chosen = torch.from_numpy(indices)
             yield Batch(step, features[chosen], labels[chosen], [])
         return
-    _require(preprocessing)
+    require_preprocessing(preprocessing)
 
     def tasks():
         for step, indices in sampler.iterate(start, stop):
@@ -84,7 +83,7 @@ def training_batches(
                 yield step, indices, first, sampler.offset
 
     views, labels, failures = [], [], []
-    for step, part, part_labels, failed in _prepared(
+    for step, part, part_labels, failed in prepared(
         _TrainingViews(data, preprocessing, augmentation, seed), tasks(), workers
     ):
         views.append(part)
@@ -106,7 +105,7 @@ def embedding_batches(
             chosen = torch.arange(first, min(first + batch_size, len(data)))
             yield EmbeddingBatch(chosen, features[chosen], [])
         return
-    _require(preprocessing)
+    require_preprocessing(preprocessing)
     tasks = (
         (first, min(first + _TASK, end))
         for start in starts
@@ -114,35 +113,13 @@ def embedding_batches(
         for first in range(start, end, _TASK)
     )
     indices, views, failures = [], [], []
-    for end, chosen, part, failed in _prepared(_EvaluationViews(data, preprocessing), tasks, workers):
+    for end, chosen, part, failed in prepared(_EvaluationViews(data, preprocessing), tasks, workers):
         indices += chosen
         views.append(part)
         failures += failed
         if end % batch_size == 0 or end == len(data):
             yield EmbeddingBatch(torch.tensor(indices, dtype=torch.int64), _joined(views), failures)
             indices, views, failures = [], [], []
-
-
-def in_memory(
-    data: RetrievalData, preprocessing: Preprocessing | None, *, workers: int = 0
-) -> tuple[RetrievalData, Preprocessing | None, Failures]:
-    """The same data with its evaluation views as the images, decoded once; how to see those; and what could not be read.
-
-    What is kept is resized and cropped already, so the preprocessing to go with it does neither. Worth it for small inputs
-    (32,460 drawings of 28 × 28 take 25 MB). Without random crops training sees exactly the same views as before; with them
-    it would crop the centre view instead of the original.
-    """
-    if data.features is not None:
-        return data, preprocessing, []
-    preprocessing = _require(preprocessing)
-    batches = list(embedding_batches(data, preprocessing, workers=workers))
-    indices = torch.cat([b.indices for b in batches]).numpy() if batches else np.zeros(0, np.int64)
-    side = preprocessing.size
-    views = torch.cat([b.images for b in batches]) if batches else torch.zeros(0, preprocessing.channels, side, side)
-    array = views.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-    kept = data.take(indices)
-    held = replace(kept, images=ArrayImages(array, np.asarray(kept.ids).tolist()))
-    return held, replace(preprocessing, resize=side), [f for b in batches for f in b.failures]
 
 
 class _TrainingViews(Dataset):
@@ -160,7 +137,7 @@ class _TrainingViews(Dataset):
                 views.append(self._view(step, indices, position, offset + position, failures))
         except InputError as error:
             return error  # raised by the parent: from a worker it would arrive wrapped in a traceback's text
-        return step, torch.stack(views), self.data.labels[indices[first:last]], failures
+        return step, default_collate(views), self.data.labels[indices[first:last]], failures
 
     def _view(self, step, indices, position, place, failures):
         """The view at `place` in the batch of all ranks: the image drawn for it, or the first readable of its class."""
@@ -209,10 +186,10 @@ class _EvaluationViews(Dataset):
                 failures.append((name, error.reason))
         side = self.preprocessing.size
         none = torch.zeros(0, self.preprocessing.channels, side, side, dtype=torch.uint8)
-        return end, indices, torch.stack(views) if views else none, failures
+        return end, indices, default_collate(views) if views else none, failures
 
 
-def _prepared(dataset: Dataset, tasks, workers: int):
+def prepared(dataset: Dataset, tasks, workers: int):
     """The tasks' answers in order, from `workers` processes or from this one."""
     if workers < 0:
         raise InputError(f"{workers} workers; expected 0 (decode in this process) or more.")
@@ -241,11 +218,14 @@ def _leave_interrupts_to_parent(worker: int) -> None:
 
 
 def _joined(views: list[torch.Tensor]) -> torch.Tensor:
+    pinned = torch.cuda.is_available()
+    if len(views) == 1 and not pinned:
+        return views[0]  # on few cores the copy takes as long as a third of the decoding
     shape = (sum(map(len, views)), *views[0].shape[1:])
-    return torch.cat(views, out=torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available()))
+    return torch.cat(views, out=torch.empty(shape, dtype=torch.uint8, pin_memory=pinned))
 
 
-def _require(preprocessing: Preprocessing | None) -> Preprocessing:
+def require_preprocessing(preprocessing: Preprocessing | None) -> Preprocessing:
     if preprocessing is None:
         raise InputError("Data of images needs a Preprocessing (size, resize, mean, std): take the encoder's own.")
     return preprocessing

@@ -2,20 +2,26 @@
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import softplus
+from torch.utils.checkpoint import checkpoint
 
-from ..spaces import Space
+from ..spaces import Space, log_partition
 
 REDUCTIONS = ("mean", "published")
 NEGATIVES = ("subsets", "batch")
+#: Numbers in float64 of classes whose positives are measured at a time, in large batches.
+_CHUNK = 2**18
 
 
 class PairwiseCrossEntropy(nn.Module):
     """−log of the softmax share of each positive among its negatives, logits −D/τ (Hyp-ViT, Eq. 5).
 
     Called as `loss(points, labels)`: points (K, p) of `space`, labels (K,) integers with the classes in any order; labels on
-    the CPU spare a GPU the wait. Returns a scalar in the points' precision, float32 or better.
+    the CPU spare a GPU the wait. Returns a scalar in the points' precision, float32 or better. `loss(points, labels,
+    anchors)` with a slice of the batch, of whole classes, sums the terms of those anchors alone, on the scale of the whole:
+    over slices that share out the batch the results, and their gradients, add up to the loss.
+
+    Extra memory is O(K·p + K·d): the K × K distances of a large batch are never kept (see `spaces.log_partition`).
 
     Args:
         space: where the points live; its distance is D. For the sphere D is 2 − 2 cosine, so a published logit cosine/τ is
@@ -27,13 +33,23 @@ class PairwiseCrossEntropy(nn.Module):
             ordered pair of subsets (i, j) takes its negatives from the other classes of both. Every class needs the same
             number d of images. "batch" takes every image of another class in the batch, whatever the class sizes; the two
             are equal at d = 2.
+        precision, backend: of `spaces.log_partition`.
 
     Raises:
         ValueError: for an option outside its range; for features where points are expected (at the first call); for unequal
-            class sizes under "subsets"; for a batch without positives or without negatives.
+            class sizes under "subsets"; for a batch without positives or without negatives; for anchors that cut a class.
     """
 
-    def __init__(self, space: Space, temperature: float = 0.2, reduction: str = "mean", negatives: str = "subsets"):
+    def __init__(
+        self,
+        space: Space,
+        temperature: float = 0.2,
+        reduction: str = "mean",
+        negatives: str = "subsets",
+        *,
+        precision: str = "float32",
+        backend: str = "auto",
+    ):
         super().__init__()
         if not temperature > 0:
             raise ValueError(f"temperature={temperature}: expected a positive number")
@@ -44,9 +60,10 @@ class PairwiseCrossEntropy(nn.Module):
         if negatives == "batch" and reduction == "published":
             raise ValueError('the published scale counts pairs of subsets: use negatives="subsets", or reduction="mean"')
         self.space, self.temperature, self.reduction, self.negatives = space, temperature, reduction, negatives
+        self.precision, self.backend = precision, backend
         self._points_checked = False
 
-    def forward(self, points: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, points: Tensor, labels: Tensor, anchors: slice | None = None) -> Tensor:
         labels = torch.as_tensor(labels)
         if points.ndim != 2 or labels.shape != points.shape[:1]:
             raise ValueError(
@@ -56,10 +73,14 @@ class PairwiseCrossEntropy(nn.Module):
             # Once: a wrong wiring shows at the first step, and a check a step would make a GPU wait.
             self.space.check(points.detach())
             self._points_checked = True
-        return self._over_subsets(points, labels) if self.negatives == "subsets" else self._over_batch(points, labels)
+        labels = labels.unique(return_inverse=True)[1].cpu()  # from 0 on, without gaps
+        classes = _classes(labels, anchors)
+        if self.negatives == "subsets":
+            return self._over_subsets(points, labels, classes)
+        return self._over_batch(points, labels, classes)
 
-    def _over_subsets(self, points: Tensor, labels: Tensor) -> Tensor:
-        """All ordered pairs of subsets from one Gram matrix, whose (subset, class) blocks are summed once each.
+    def _over_subsets(self, points: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
+        """The negatives of an ordered pair of subsets (i, j) are those in subset i and those in subset j.
 
         The reference, for subsets x_1 … x_d of N classes each:
 
@@ -70,83 +91,108 @@ class PairwiseCrossEntropy(nn.Module):
         """
         members = subsets(labels)
         n, d = members.shape
-        # index_select, because the backward of plain indexing is several times as slow.
-        points = points.index_select(0, members.T.reshape(-1).to(points.device))
-        rows = points.view(d, n, -1)
-        i, j = torch.triu_indices(d, d, 1, device=points.device)
-        # Training makes positives close, where the Gram matrix loses accuracy: theirs are taken by difference.
-        exact = self.space.distance(rows.index_select(0, i), rows.index_select(0, j))
-        positives = exact.new_zeros(d, d, n).index_put((i, j), exact)
-        total = _SubsetTerms.apply(self.space.pairwise(points), positives + positives.transpose(0, 1), self.temperature)
+        # Subset after subset, so that a subset is a group of columns.
+        columns, rows = members.T.reshape(-1), members[classes].T.reshape(-1)
+        anchors, negatives = self._negatives(points, labels, rows, columns, groups=d)
+        by_subset = anchors.view(d, len(classes), -1)
+        positives = self._distances(by_subset.transpose(0, 1)).transpose(0, 1)  # (i, class, j)
+        negatives = negatives.view(d, len(classes), d)
+        own = negatives.diagonal(dim1=0, dim2=2).T.unsqueeze(2)
+        # −log(e_p/(e_p + Σe)) as a function of one difference, which keeps its digits where the loss is small.
+        margin = torch.logaddexp(negatives, own) + positives / self.temperature
+        itself = torch.eye(d, dtype=torch.bool, device=points.device).unsqueeze(1)
+        total = softplus(margin.masked_fill(itself, -torch.inf)).sum()
         return total / n if self.reduction == "published" else total / (n * d * (d - 1))
 
-    def _over_batch(self, points: Tensor, labels: Tensor) -> Tensor:
+    def _over_batch(self, points: Tensor, labels: Tensor, classes: Tensor) -> Tensor:
         """−log e_ij/(e_ij + Σ_k e_ik) over ordered positive pairs (i, j), k over all images of other classes."""
-        same = labels[:, None] == labels
-        if same.all():
+        sizes = labels.bincount()
+        if len(sizes) == 1:
             raise ValueError(
                 "every image of the batch is of one class, so there are no negatives; sample at least two classes"
             )
-        anchor, positive = same.fill_diagonal_(False).nonzero(as_tuple=True)
-        if len(anchor) == 0:
+        if sizes.max() == 1:
             raise ValueError(
                 "no class has two images in the batch, so there are no positives; use data.ClassBalancedSampler"
             )
-        anchor, positive, same = anchor.to(points.device), positive.to(points.device), same.to(points.device)
-        attraction = -self.space.distance(points[anchor], points[positive]) / self.temperature
-        logits = self.space.pairwise(points) * (-1 / self.temperature)
-        repulsion = logits.masked_fill(same.fill_diagonal_(True), -torch.inf).logsumexp(1)
-        return -logsigmoid(attraction - repulsion[anchor]).mean()
+        # Class after class, the classes of one size together, so that theirs is one table.
+        columns = labels.argsort(stable=True)
+        of_class = columns.split(sizes.tolist())
+        classes = classes[sizes[classes].argsort(stable=True)]
+        rows = torch.cat([of_class[c] for c in classes.tolist()])
+        anchors, negatives = self._negatives(points, labels, rows, columns, groups=1)
+        total, start = negatives.new_zeros(()), 0
+        for size, count in zip(*(t.tolist() for t in sizes[classes].unique(return_counts=True)), strict=True):
+            if size > 1:
+                some = slice(start, start + size * count)
+                positives = self._distances(anchors[some].view(count, size, -1))
+                margin = negatives[some].view(count, size, 1) + positives / self.temperature
+                itself = torch.eye(size, dtype=torch.bool, device=points.device)
+                total = total + softplus(margin.masked_fill(itself, -torch.inf)).sum()
+            start += size * count
+        return total / int((sizes * (sizes - 1)).sum())
 
+    def _negatives(
+        self, points: Tensor, labels: Tensor, rows: Tensor, columns: Tensor, groups: int
+    ) -> tuple[Tensor, Tensor]:
+        """The anchors, points[rows], and log Σ exp(−D/τ) over the images of other classes in each group of `columns`."""
+        labels = labels.int()
+        # index_select, because the backward of plain indexing is several times as slow.
+        anchors = points.index_select(0, rows.to(points.device, non_blocking=True))
+        if torch.equal(rows, columns):
+            own = labels[rows]
+            others, pair = None, (own, own)
+        else:
+            others = points.index_select(0, columns.to(points.device, non_blocking=True))
+            pair = labels[rows], labels[columns]
+        return anchors, log_partition(
+            self.space,
+            anchors,
+            others,
+            temperature=self.temperature,
+            groups=groups,
+            labels=pair,
+            precision=self.precision,
+            backend=self.backend,
+        )
 
-class _SubsetTerms(torch.autograd.Function):
-    """Σ over ordered pairs of subsets (i, j), i ≠ j, and classes of −log of the positive's share.
+    def _distances(self, classes: Tensor) -> Tensor:
+        """Distances between the images of each class (n, d, p): (n, d, d).
 
-    `distances` (d n, d n) is laid out subset after subset; `positives` (d, d, n) replaces its entries between two images of
-    one class. For the anchor of class c in subset i the negatives of pair (i, j) are those of its row's blocks j and i: one
-    sum a block serves all pairs, and the gradient is the block's softmax, scaled.
-    """
+        Training makes positives close, where inner products in float32 lose accuracy; so theirs are taken in float64.
+        """
 
-    @staticmethod
-    def forward(ctx, distances, positives, temperature):
-        d, _, n = positives.shape
-        blocks = (distances * (-1 / temperature)).view(d, n, d, n)
-        blocks.diagonal(dim1=1, dim2=3).fill_(-torch.inf)  # images of the anchor's class are no negatives
-        top = blocks.amax(-1, keepdim=True)
-        blocks.sub_(top).exp_()
-        top = top.squeeze(-1).transpose(1, 2)  # from here on (i, j, c)
-        sums = blocks.sum(-1).transpose(1, 2).log() + top
-        own = sums.diagonal(dim1=0, dim2=1).T.unsqueeze(1)
-        negatives = torch.logaddexp(sums, own)
-        # −log(e_p/(e_p + Σe)) as a function of one difference, which keeps its digits where the loss is small.
-        margin = negatives + positives / temperature
-        margin.diagonal(dim1=0, dim2=1).fill_(-torch.inf)  # i = j is no pair
-        if any(ctx.needs_input_grad):
-            # Block j of a row is among the negatives of (i, j), block i among those of every j.
-            share = logsigmoid(margin) - negatives
-            every = share.logsumexp(1)
-            share.diagonal(dim1=0, dim2=1).copy_(every.T)
-            blocks.mul_(((share + top).exp() * (-1 / temperature)).transpose(1, 2).unsqueeze(-1))
-            ctx.save_for_backward(blocks.view_as(distances), margin.sigmoid() / temperature)
-        return -logsigmoid(-margin).sum()
+        def measure(classes: Tensor) -> Tensor:
+            exact = classes.to(torch.float64, memory_format=torch.contiguous_format)
+            return self.space.pairwise(exact).to(torch.promote_types(classes.dtype, torch.float32))
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        repulsion, pull = ctx.saved_tensors
-        return repulsion * grad, pull * grad, None
+        chunk = max(1, _CHUNK // (classes.shape[1] * max(classes.shape[1:])))
+        if chunk >= len(classes):
+            return measure(classes)
+        return torch.cat([checkpoint(measure, some, use_reentrant=False) for some in classes.split(chunk)])
 
 
 def subsets(labels: Tensor) -> Tensor:
     """Rows of the batch by class and subset (N, d): entry (n, j) is the j-th image of class n in order of appearance.
 
+    `labels` are 0 to N − 1.
+
     Raises ValueError unless at least two classes have the same number d ≥ 2 of images each.
     """
-    _, sizes = labels.unique(return_counts=True)
+    sizes = labels.bincount()
     d, most = int(sizes.min()), int(sizes.max())
     if d != most or d < 2 or len(sizes) < 2:
         raise ValueError(
             f"the batch has {len(sizes)} classes of {d} to {most} images; subsets need at least 2 classes with the same "
             'number, at least 2, of images each: draw batches with data.ClassBalancedSampler, or use negatives="batch"'
         )
-    return labels.argsort(stable=True).view(len(sizes), d).cpu()
+    return labels.argsort(stable=True).view(len(sizes), d)
+
+
+def _classes(labels: Tensor, anchors: slice | None) -> Tensor:
+    """The classes of the anchors, ascending. Raises ValueError where they hold a part of a class."""
+    whole = labels.bincount()
+    inside = labels[anchors or slice(None)].bincount(minlength=len(whole))
+    if ((inside > 0) & (inside < whole)).any():
+        raise ValueError(f"anchors={anchors} cut a class in two: share out the batch by whole classes")
+    return inside.nonzero().squeeze(1)

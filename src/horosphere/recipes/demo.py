@@ -27,7 +27,7 @@ def demo() -> Config:
             size=16,
             resize=16,
             grey=True,
-            in_memory=True,
+            decoded="memory",
             mean=(0.3,),
             std=(0.35,),
             augmentation=Augmentation(scale=(1, 1), flip=False, rotation=12, translation=0.1, shear=8, fill="black"),

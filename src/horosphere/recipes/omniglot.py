@@ -70,7 +70,7 @@ def _config(*parts: PartConfig, temperature: float, **model) -> Config:
             # Small moves, as a hand makes them: 15°, 12° of shear and a tenth of the side cost 1.8 points in 400 steps.
             # Never a mirror: a mirrored character is another character.
             augmentation=Augmentation(scale=(1, 1), flip=False, rotation=10, shear=8, translation=0.08, fill="white"),
-            in_memory=True,
+            decoded="memory",
         ),
         model=ModelConfig(
             # The best of the small timm networks tried: 0.37 million parameters. With stride 16 for 32, its last

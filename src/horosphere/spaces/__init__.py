@@ -6,10 +6,11 @@ Every other room builds on this one: a loss, a metric, an index and a picture ar
 from .euclidean import Euclidean
 from .hyperbolic import Hyperbolic
 from .mixed import Mixed
+from .partition import log_partition
 from .space import Space
 from .sphere import Sphere
 
-__all__ = ["Euclidean", "Hyperbolic", "Mixed", "Space", "Sphere", "from_description"]
+__all__ = ["Euclidean", "Hyperbolic", "Mixed", "Space", "Sphere", "from_description", "log_partition"]
 
 _KINDS = {"euclidean": Euclidean, "hyperbolic": Hyperbolic, "mixed": Mixed, "sphere": Sphere}
 

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from .precision import at_least_float32, full_precision
+from .gram import Gram
+from .precision import at_least_float32
 from .space import Space, check_finite, quantiles
 
 
@@ -17,16 +18,8 @@ class Euclidean(Space):
         # The norm's subgradient at 0 is 0 in torch.
         return torch.linalg.vector_norm(at_least_float32(x) - at_least_float32(y), dim=-1)
 
-    def pairwise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        x = at_least_float32(x)
-        y_ = x if y is None else at_least_float32(y)
-        with full_precision(x.device):
-            squared = x.square().sum(-1, keepdim=True) + y_.square().sum(-1) - 2 * (x @ y_.mT)
-        if y is None:
-            squared = squared.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), 0)
-        # The square root has an infinite slope at 0, so zeros leave the graph: their subgradient is 0.
-        apart = squared > 0
-        return torch.where(apart, torch.where(apart, squared, 1).sqrt(), 0)
+    def gram(self, x: Tensor) -> list[Gram]:
+        return [Gram.flat("euclidean", at_least_float32(x))]
 
     def radius(self, x: Tensor) -> Tensor:
         return torch.linalg.vector_norm(at_least_float32(x), dim=-1)

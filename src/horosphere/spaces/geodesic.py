@@ -1,36 +1,19 @@
-"""Hyperbolic distance between tangent vectors at the origin, and its gradient, at unit curvature.
+"""Hyperbolic distance between tangent vectors at the origin by difference, and its gradient, at unit curvature.
 
-Every curvature c is this one scaled: D_c(v, w) = D_1(√c v, √c w)/√c, with d(0, exp0(v)) = 2‖v‖. So the functions here know
-no curvature, and the gradient to a learnable one follows from the scaling.
+Every curvature c is this one scaled: D_c(v, w) = D_1(√c v, √c w)/√c, with d(0, exp0(v)) = 2‖v‖.
 
-With u = v/‖v‖, ρ = ‖v‖, B = sinh 2ρ, C = cosh 2ρ and h = (1 − u_i·u_j)/2:
+With u = v/‖v‖, ρ = ‖v‖, B = sinh 2ρ, C = cosh 2ρ and h = ‖u_i − u_j‖²/4:
 
     q = sinh²(ρ_i − ρ_j) + B_i B_j h  =  sinh²(D/2)
     D = log1p(2 (q + sqrt(q (1 + q))))
 
-All terms of q are positive, so nothing cancels. `pairwise` takes u_i·u_j from one matrix product, and loses relative
-accuracy where h < 1.4e-3; `elementwise` takes h = ‖u_i − u_j‖²/4 by difference, and is accurate everywhere.
-D has a cone point at coincidence: its subgradient there is 0. In float32 distances reach 88: norms of 22.
+All terms of q are positive and both differences are taken first, so nothing cancels and D is accurate everywhere. D has a
+cone point at coincidence: its subgradient there is 0. In float32 distances reach 88: norms of 22.
 """
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-from .precision import full_precision
-
-
-def pairwise(x: Tensor, y: Tensor | None = None, scale: float = 1.0) -> Tensor:
-    """`scale` × distances of tangent vectors x (n, d) to y (m, d), or to x itself with a zero diagonal: (n, m).
-
-    The reference, in float64:
-
-        u, v = x / norm(x), y / norm(y)
-        h = (1 - u @ v.T) / 2
-        q = sinh(norm(x) - norm(y).T) ** 2 + sinh(2 * norm(x)) * sinh(2 * norm(y)).T * h
-        scale * log1p(2 * (q + sqrt(q * (1 + q))))
-    """
-    return _Pairwise.apply(x, y, scale)
 
 
 def elementwise(x: Tensor, y: Tensor, root: float | Tensor = 1.0) -> Tensor:
@@ -47,62 +30,6 @@ def _polar(x: Tensor) -> tuple[Tensor, Tensor]:
 def _slope(norm: Tensor) -> Tensor:
     """sinh(2ρ)/ρ, which is 2 at 0."""
     return torch.where(norm > torch.finfo(norm.dtype).tiny, (2 * norm).sinh() / norm, 2)
-
-
-class _Pairwise(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, y, scale):
-        u, rho = _polar(x)
-        v, sigma = (u, rho) if y is None else _polar(y)
-        with full_precision(x.device):
-            sinh_u, sinh_v = (2 * rho).sinh(), (2 * sigma).sinh()
-            # z = 2q, as two products: B_i B_j (1 − u_i·v_j), and sinh(ρ − σ) = sinh ρ cosh σ − cosh ρ sinh σ.
-            z = torch.cat([-sinh_u * u, sinh_u], 1) @ torch.cat([sinh_v * v, sinh_v], 1).mT
-            t = torch.cat([rho.sinh(), -rho.cosh()], 1) @ torch.cat([sigma.cosh(), sigma.sinh()], 1).mT
-        z.clamp_min_(0).addcmul_(t, t, value=2)
-        if y is None:
-            z.fill_diagonal_(0)
-        # √2 sqrt(q (1 + q)), each factor's root on its own: q² would overflow where distances reach 45.
-        w = torch.add(1, z, alpha=0.5, out=t).sqrt_().mul_(z.sqrt())
-        distances = _log1p(z.add_(w, alpha=2**0.5)).mul_(scale)
-        if any(ctx.needs_input_grad):
-            # Below this the difference is rounding noise, and so would be the gradient: the subgradient there is 0.
-            noise = 1e-6 * torch.minimum(sinh_u.amax() * sinh_v.amax(), sinh_u.new_ones(())).sqrt()
-            ctx.save_for_backward(u, rho, v, sigma, torch.where(w > noise, w, torch.inf))
-            ctx.same, ctx.scale = y is None, scale * 2**0.5
-        return distances
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        u, rho, v, sigma, w = ctx.saved_tensors
-        with full_precision(grad.device):
-            if ctx.same:
-                weights = (grad + grad.mT).div_(w)
-                return _pull(weights, u, rho, u, rho).mul_(ctx.scale), None, None
-            weights = grad / w
-            grad_x = _pull(weights, u, rho, v, sigma).mul_(ctx.scale) if ctx.needs_input_grad[0] else None
-            grad_y = _pull(weights.mT, v, sigma, u, rho).mul_(ctx.scale) if ctx.needs_input_grad[1] else None
-        return grad_x, grad_y, None
-
-
-def _pull(weights: Tensor, u: Tensor, rho: Tensor, v: Tensor, sigma: Tensor) -> Tensor:
-    """Σ_j weights_ij ∂q_ij/∂x_i: the gradient to the left points, from one matrix product (n, m) × (m, d + 1).
-
-    ∂q/∂ρ_i = sinh 2(ρ_i − σ_j) + 2 C_i B_j h = B_i C_j − C_i B_j u_i·v_j, and across, −B_i B_j/(2ρ_i) (v_j − u_i u_i·v_j).
-    """
-    pulled = weights @ torch.cat([(2 * sigma).sinh() * v, (2 * sigma).cosh()], 1)
-    towards, cosh = pulled[:, :-1], pulled[:, -1:]
-    along = (towards * u).sum(1, keepdim=True)
-    radial = (2 * rho).sinh() * cosh - (2 * rho).cosh() * along
-    return u * radial - _slope(rho) / 2 * (towards - u * along)
-
-
-def _log1p(z: Tensor) -> Tensor:
-    """log(1 + z) in place: the rounding of 1 + z is put right to first order. Several times torch's log1p on a CPU."""
-    one_more = z + 1
-    lost = z.sub_(one_more.sub(1)).div_(one_more)
-    return one_more.log_().add_(lost)
 
 
 class _Elementwise(torch.autograd.Function):

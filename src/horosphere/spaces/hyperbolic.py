@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from . import geodesic, poincare
+from .gram import Gram
 from .poincare import rescale
 from .precision import at_least_float32, full_precision
 from .space import NORM_TOLERANCE, Space, check_finite, quantiles
@@ -97,14 +98,8 @@ class Hyperbolic(Space):
         root = self._c() ** 0.5
         return geodesic.elementwise(at_least_float32(x), at_least_float32(y), root) / root
 
-    def pairwise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        c = self._c()
-        root = c**0.5
-        x = at_least_float32(x) * root
-        y = None if y is None else at_least_float32(y) * root
-        if isinstance(c, float):
-            return geodesic.pairwise(x, y, 1 / root)
-        return geodesic.pairwise(x, y) / root
+    def gram(self, x: Tensor) -> list[Gram]:
+        return [Gram.hyperbolic(at_least_float32(x), self._c() ** 0.5)]
 
     def radius(self, x: Tensor) -> Tensor:
         """2‖v‖."""

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .gram import Gram
 from .space import Space
 from .sphere import Sphere
 
@@ -117,24 +119,19 @@ class Mixed(Space):
             )
         return points.split(widths, -1)
 
-    def _sum(self, method: str, *points: Tensor) -> Tensor:
-        terms = []
-        for part, weight, *own in zip(self.parts, self._w(), *(self.split(p) for p in points), strict=True):
-            if isinstance(weight, float) and weight == 0:
-                continue
-            # Products of contiguous columns round as they do in the part alone.
-            term = getattr(part, method)(*(p.contiguous() for p in own))
-            if not (isinstance(weight, float) and weight == 1):
-                term = term * weight
-            terms.append(term)
-        # From the first term, not from zeros: a mixture of one part is that part to the bit.
-        return reduce(torch.add, terms)
+    def _active(self, *points: Tensor) -> list[tuple[Any, ...]]:
+        """(part, weight, its own points …) of the parts that count."""
+        parts = zip(self.parts, self._w(), *(self.split(p) for p in points), strict=True)
+        return [part for part in parts if not (isinstance(part[1], float) and part[1] == 0)]
 
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
-        return self._sum("distance", x, y)
+        # From the first term, not from zeros: a mixture of one part is that part to the bit.
+        return reduce(torch.add, (weight * part.distance(a, b) for part, weight, a, b in self._active(x, y)))
 
-    def pairwise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self._sum("pairwise", x) if y is None else self._sum("pairwise", x, y)
+    def gram(self, x: Tensor) -> list[Gram]:
+        # Products of contiguous columns round as they do in the part alone.
+        lifted = [(weight, gram) for part, weight, own in self._active(x) for gram in part.gram(own.contiguous())]
+        return [replace(gram, scale=weight * gram.scale) for weight, gram in lifted]
 
     def radius(self, x: Tensor) -> Tensor:
         """The weighted sum of the radii of the parts that have an origin."""

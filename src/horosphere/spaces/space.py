@@ -1,9 +1,12 @@
 """What every space can do: place features, measure distances, describe itself."""
 
 from abc import ABC, abstractmethod
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
+
+from .gram import Gram, distances
 
 #: How far a norm may stand off before points are refused as un-projected features (half precision included).
 NORM_TOLERANCE = 5e-3
@@ -40,11 +43,17 @@ class Space(nn.Module, ABC):
         """
 
     @abstractmethod
-    def pairwise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Distance of every point of `x` (n, p) with every point of `y` (m, p), or of `x`: (n, m).
+    def gram(self, x: Tensor) -> list[Gram]:
+        """Points (…, n, p), lifted so that distance follows from inner products: one `Gram` a part, whose distances add."""
 
-        Computed from the Gram matrix. Without `y` the diagonal is exactly 0.
+    def pairwise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Distance of every point of `x` (…, n, p) with every point of `y` (…, m, p), or of `x`: (…, n, m).
+
+        Computed from inner products (see `spaces.gram`). Without `y` the diagonal is exactly 0.
         """
+        own = self.gram(x)
+        others = [None] * len(own) if y is None else self.gram(y)
+        return reduce(torch.add, (distances(a, b) for a, b in zip(own, others, strict=True)))
 
     @abstractmethod
     def radius(self, x: Tensor) -> Tensor:

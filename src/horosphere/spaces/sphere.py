@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from .precision import at_least_float32, full_precision
+from .gram import Gram
+from .precision import at_least_float32
 from .space import NORM_TOLERANCE, Space, check_finite
 
 
@@ -26,14 +27,8 @@ class Sphere(Space):
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
         return (at_least_float32(x) - at_least_float32(y)).square().sum(-1)
 
-    def pairwise(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        x = at_least_float32(x)
-        y_ = x if y is None else at_least_float32(y)
-        with full_precision(x.device):
-            distances = (2 - 2 * (x @ y_.mT)).clamp_min(0)
-        if y is None:
-            distances = distances.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), 0)
-        return distances
+    def gram(self, x: Tensor) -> list[Gram]:
+        return [Gram.flat("squared", at_least_float32(x))]
 
     def radius(self, x: Tensor) -> Tensor:
         raise ValueError("a sphere has no origin, so its points have no radius; ask a hyperbolic or Euclidean part")

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 
 from ..config import Config
 from ..data import Failures, RetrievalData, load_arrays, save_arrays
+from ..files import cache_folder
 from ..models import Embedder, embed_data
 
 
@@ -36,13 +35,6 @@ def cached_encodings(
     if not embedded.failures:
         save_arrays(path, features=features)
     return replace(embedded.data, images=None, features=features), embedded.failures
-
-
-def cache_folder() -> Path:
-    """Where encodings are kept: $HOROSPHERE_CACHE, or horosphere/ in the user's cache folder."""
-    if own := os.environ.get("HOROSPHERE_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "horosphere"
 
 
 def _key(model: Embedder, data: RetrievalData) -> str:

@@ -25,7 +25,7 @@ except ImportError:  # the same library inside the larger package
 
 from .. import build
 from ..config import Config, OptimiserConfig
-from ..data import ClassBalancedSampler, Failures, Preprocessing, RetrievalData, in_memory, training_batches
+from ..data import ClassBalancedSampler, Failures, Preprocessing, RetrievalData, decode_once, training_batches
 from ..errors import InputError
 from ..evaluation import evaluate_retrieval
 from ..files import write_text
@@ -156,19 +156,23 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
             f"{short} classes have fewer than {config.batch.images} images and are drawn with replacement", file=sys.stderr
         )
     check_headline(full.space, config.evaluation, with_encoder=full.encoder is not None)
-    if config.data.in_memory:
-        if config.data.augmentation.crops:
-            raise InputError(
-                "data.in_memory keeps evaluation views, which random crops would cut: set augmentation.scale to 1 1"
-            )
-        workers = config.training.workers
-        job.training_data, job.training_preprocessing, failed = in_memory(training_data, full.preprocessing, workers=workers)
+    progress = progress and fabric.is_global_zero
+    if config.data.decoded != "no":
+        if config.data.cache_encodings:
+            raise InputError("data.cache_encodings sees each image once: leave data.decoded at no")
+        job.training_data, job.training_preprocessing, failed = decode_once(
+            training_data,
+            full.preprocessing,
+            config.data.augmentation,
+            where=config.data.decoded,
+            workers=config.training.workers,
+            progress=progress,
+        )
         _note_failures(failed, job.failures)
     if config.data.cache_encodings:
         if full.encoder is None or any(parameter.requires_grad for parameter in full.encoder.parameters()):
             raise InputError("data.cache_encodings needs an encoder that is wholly frozen: set model.freeze to all")
         full.to(fabric.device)
-        progress = progress and fabric.is_global_zero
         job.training_data, unread = cached_encodings(full, training_data, config, progress)
         job.judged_inputs, unread_judged = cached_encodings(full, judged, config, progress)
         _note_failures(unread + unread_judged, job.failures)
