@@ -89,6 +89,28 @@ def test_the_second_pass_has_the_dropout_of_the_first(autocast):
     assert not torch.equal(Chunked(model, 40)(images), points)
 
 
+def test_gradients_of_mixed_precision_add_up_in_float32():
+    model, images, labels = make()
+    autocast = torch.autocast("cpu", torch.bfloat16)
+    chunk = 2
+    # By hand: all points, the loss's gradient, and a backward pass of its own for each chunk.
+    with torch.no_grad(), autocast:
+        points = torch.cat([model(model.normalise(part)) for part in images.split(chunk)])
+    points.requires_grad_()
+    PairwiseCrossEntropy(model.space)(points, labels).backward()
+    for part, gradient in zip(images.split(chunk), points.grad.split(chunk), strict=True):
+        with autocast:
+            found = model(model.normalise(part))
+        found.backward(gradient)
+    expected = gradients(model)
+    model.zero_grad()
+    with autocast:
+        points = Chunked(model, chunk)(images)
+    PairwiseCrossEntropy(model.space)(points, labels).backward()
+    found = gradients(model)
+    assert_same_gradients(found, expected)
+
+
 def of_one_rank(rank, world, file, results):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=world)
@@ -114,7 +136,7 @@ def test_a_run_in_chunks_has_the_loss_curve_of_one_without(tmp_path, precision):
     config = tiny.config(model={"encoder_options": options}, training={"precision": precision, "log_every": 1})
     chunked = dataclasses.replace(config, batch=dataclasses.replace(config.batch, chunk=5))
     whole, parts = (hs.train(c, tmp_path / n, progress=False).metrics() for c, n in ((config, "whole"), (chunked, "parts")))
-    tolerance = 1e-4 if precision == "32-true" else 2e-2
+    tolerance = 1e-4 if precision == "32-true" else 5e-2
     for name in ("loss", "gradient_norm"):
         assert [line[name] for line in parts] == pytest.approx([line[name] for line in whole], rel=tolerance)
 

@@ -65,7 +65,7 @@ def convex(share: float = 0.5, temperature: float = 0.2) -> Variant:
 
 
 class ConvexCombination(nn.Module):
-    """Σ share_m · loss_m over the parts of a mixture, each loss on its own part's points.
+    """Σ share_m · loss_m over the parts of a mixture, each loss on its own part's points; called as those are.
 
     Raises ValueError unless there is a loss and a share for each part, and the shares are non-negative with sum 1.
     """
@@ -80,6 +80,6 @@ class ConvexCombination(nn.Module):
             raise ValueError(f"shares={shares}: expected non-negative numbers that add to 1")
         self.space, self.losses, self.shares = space, nn.ModuleList(losses), shares
 
-    def forward(self, points: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, points: Tensor, labels: Tensor, anchors: slice | None = None) -> Tensor:
         terms = zip(self.losses, self.shares, self.space.split(points), strict=True)
-        return sum(share * loss(own, labels) for loss, share, own in terms)
+        return sum(share * loss(own, labels, anchors) for loss, share, own in terms)

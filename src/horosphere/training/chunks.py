@@ -33,7 +33,12 @@ class Chunked(nn.Module):
         """uint8 images (n, C, H, W), or cached features (n, width), on the model's device → points (n, p)."""
         if self.chunk is None or len(inputs) <= self.chunk:
             return self._points(inputs)
-        return torch.cat([checkpoint(self._points, part, use_reentrant=False) for part in inputs.split(self.chunk)])
+        return torch.cat([checkpoint(self._chunk, part, use_reentrant=False) for part in inputs.split(self.chunk)])
+
+    def _chunk(self, inputs: Tensor) -> Tensor:
+        # Under autocast chunks would share the weights' copies in half precision, and add up their gradients in it.
+        torch.clear_autocast_cache()
+        return self._points(inputs)
 
     def _points(self, inputs: Tensor) -> Tensor:
         return self.model(inputs if self.model.encoder is None else self.model.normalise(inputs))

@@ -25,12 +25,20 @@ def collect(own) -> list:
     return everyone
 
 
+def total(x: Tensor) -> Tensor:
+    """The sum over processes, without gradient; every process gets it."""
+    x = x.detach().clone()
+    if world_size() > 1:
+        dist.all_reduce(x)
+    return x
+
+
 def gather(x: Tensor) -> Tensor:
     """Rows of all processes in rank order, (n, d) → (world · n, d), differentiable.
 
-    The gradient of each row is the sum of what all processes send to it. With a loss that every process computes on the
-    gathered rows, and with gradients of parameters averaged over processes as DDP does, W processes have the loss and the
-    gradients of one process on the same global batch.
+    The gradient of each row is the sum of what all processes send to it. Each of W processes computes the loss's terms of
+    its own rows as anchors, and takes the gradient of W times those; averaged over processes, as DDP does, the gradients of
+    parameters are those of one process on the same global batch.
     """
     return _Gather.apply(x) if world_size() > 1 else x
 

@@ -34,7 +34,7 @@ from ..report import check_headline, write_report
 from ..runs import Run
 from . import checkpoint
 from .chunks import Chunked
-from .distributed import gather, merge, synchronised
+from .distributed import gather, merge, synchronised, total
 from .encodings import cached_encodings
 from .metrics import Metrics
 from .profile import Profile, table
@@ -228,6 +228,8 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
         seed=config.seed,
     )
     size = everyone.batch_size
+    # Each process computes the loss's terms of its own images.
+    anchors = slice(own.offset, own.offset + own.batch_size) if fabric.world_size > 1 else None
     bar = tqdm(
         total=steps * size, initial=start * size, unit="img", desc="training", disable=not progress, dynamic_ncols=True
     )
@@ -253,10 +255,11 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             profile.mark("forward")
             points = gather(points)
             profile.mark("gather")
-            value = job.loss(points, labels)
+            value = job.loss(points, labels, anchors)
             profile.mark("loss")
             profile.mark_gradient(points, "loss backward")
-            fabric.backward(value)
+            # The processes' gradients are averaged, and the loss is the sum of their terms.
+            fabric.backward(value * fabric.world_size)
             profile.mark("backward")
             norm = None
             if config.optimiser.clip_norm is not None:
@@ -273,6 +276,7 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             profile.mark("loop")
             # Here, and only here, the loop waits for the device.
             if logs or saves:
+                value = total(value)
                 # Under float16 the scaler itself skips steps whose gradients overflow.
                 norm_counts = norm is not None and config.training.precision != "16-mixed"
                 if not (math.isfinite(value.item()) and (not norm_counts or math.isfinite(float(norm)))):
