@@ -85,11 +85,21 @@ def test_the_flags_of_a_recipe_change_its_config(capsys, monkeypatch):
         raise hs.InputError("seen enough")
 
     monkeypatch.setattr(horosphere.training, "train", fake_train)
-    flags = ["--seed", "7", "--space.parts.1.curvature", "0.3", "--optimiser.clip-norm", "None", "--devices", "3"]
+    flags = [
+        "--seed",
+        "7",
+        "--space.parts.1.curvature",
+        "0.3",
+        "--optimiser.clip-norm",
+        "None",
+        "--devices",
+        "3",
+        "--profile",
+    ]
     assert call(capsys, "train", "demo", "--run", "r", *flags)[0] == 2
     config = seen["config"]
     assert (config.seed, config.space.parts[1].curvature, config.optimiser.clip_norm) == (7, 0.3, None)
-    assert config.training.devices == 3 and str(seen["folder"]) == "r"
+    assert config.training.devices == 3 and config.training.profile and str(seen["folder"]) == "r"
 
 
 @pytest.mark.parametrize(
@@ -165,6 +175,15 @@ def test_embed_then_evaluate_the_points(capsys, run, tmp_path):
         assert "recall@5" in found
 
 
+def test_evaluate_a_run_in_another_precision(capsys, run, tmp_path):
+    numbers = []
+    for options in ([], ["--precision", "bf16-mixed"]):
+        assert call(capsys, "evaluate", run.folder, *options, "--json", tmp_path / "n.json")[0] == 0
+        numbers.append(json.loads((tmp_path / "n.json").read_text())["rows"]["mixture"]["map_at_r"])
+    assert numbers[0] == run.report["rows"]["mixture"]["map_at_r"] != numbers[1]
+    assert numbers[1] == pytest.approx(numbers[0], abs=0.01)
+
+
 def test_embed_photos_skips_the_broken_one(capsys, run, photos, tmp_path):
     status, out, error = call(capsys, "embed", run.folder, photos, "-o", tmp_path / "p.npz", "--workers", "0")
     assert status == 0 and "5 images embedded, 1 skipped" in out and "cut.jpg" in error
@@ -174,6 +193,10 @@ def test_embed_photos_skips_the_broken_one(capsys, run, photos, tmp_path):
     assert status == 2 and "labels" in error
     status, _, _ = call(capsys, "embed", run.folder, photos, "-o", tmp_path / "e.npz", "--encoding", "--workers", "0")
     assert np.load(tmp_path / "e.npz")["features"].shape == (5, 24)
+    options = ["--precision", "bf16-mixed", "--workers", "0"]
+    assert call(capsys, "embed", run.folder, photos, "-o", tmp_path / "h.npz", *options)[0] == 0
+    half = np.load(tmp_path / "h.npz")["points"]
+    assert not np.array_equal(half, arrays["points"]) and np.allclose(half, arrays["points"], atol=0.1)
 
 
 def test_evaluate_foreign_points_in_a_space_that_is_told(capsys, tmp_path):

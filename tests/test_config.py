@@ -35,6 +35,7 @@ def test_a_partial_config_takes_the_defaults(tmp_path):
         ("optimizer: {}", "unknown key 'optimizer'; did you mean 'optimiser'"),
         ("optimiser: {lrr: 1}", "did you mean 'optimiser.lr'"),
         ("optimiser: {lr: fast}", "optimiser.lr is 'fast'; expected a number"),
+        ("batch: {chunk: 0}", "batch.chunk is 0; expected 1 or more, or nothing"),
         ("training: {steps: 0}", "training.steps is 0; expected 1 or more"),
         ("evaluation: {ks: [0]}", "evaluation.ks"),
         ("optimiser: {lr: -1}", "optimiser.lr is -1.0; expected a positive number"),

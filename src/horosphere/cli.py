@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 
 from . import config as configs
 from . import recipes
-from .config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig
+from .config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, Precision
 from .errors import InputError
 
 HELP = """\
@@ -199,6 +199,8 @@ class EvaluateOptions:
     json: Path | None = None
     """A JSON file to write the numbers to."""
     batch_size: int = 64
+    precision: Precision | None = None
+    """What the encoder computes in; by default what the run was judged in, or 32-true."""
     workers: int = 2
     device: str = "auto"
     """auto, cpu or cuda."""
@@ -219,6 +221,7 @@ def evaluate(arguments: list[str]) -> None:
         ks=options.ks or (1, 2, 4, 8),
         bootstrap=options.bootstrap,
         batch_size=options.batch_size,
+        precision=options.precision or "32-true",
     )
     where = {"device": options.device, "workers": options.workers}
     data = DataConfig(
@@ -241,7 +244,13 @@ def evaluate(arguments: list[str]) -> None:
         own = run.config.evaluation
         if options.split == "validation" and own.judge == "test" and not options.data:
             raise InputError(f"{options.target} trained on all training classes, so none is held out: judge it on test")
-        evaluation = replace(evaluation, judge=options.split or own.judge, ks=options.ks or own.ks, rank_by=own.rank_by)
+        evaluation = replace(
+            evaluation,
+            judge=options.split or own.judge,
+            ks=options.ks or own.ks,
+            rank_by=own.rank_by,
+            precision=options.precision or own.precision,
+        )
         moved = replace(run.config.data, layout=data.layout, root=data.root, options=data.options) if options.data else None
         judgement = report.evaluate_run(run, evaluation, data=moved, **where)
     print(report.text_table(judgement.to_dict()))
@@ -258,10 +267,10 @@ def evaluate(arguments: list[str]) -> None:
 #: What each kind of target reads, beside what they all do.
 EVERYWHERE = {"target", "ks", "bootstrap", "per_query", "json"}
 EVALUATE_READS = {
-    "a run": {"data", "layout", "layout_options", "split", "batch_size", "workers", "device"},
+    "a run": {"data", "layout", "layout_options", "split", "batch_size", "precision", "workers", "device"},
     "a file of points": {"space", "curvature", "clip"},
     "an encoder": {"encoder", "encoder_options", "checkpoint", "pretrained", "data", "layout", "layout_options", "split"}
-    | {"size", "resize", "mean", "std", "batch_size", "workers", "device"},
+    | {"size", "resize", "mean", "std", "batch_size", "precision", "workers", "device"},
 }
 
 
@@ -309,6 +318,8 @@ class EmbedOptions:
     encoding: bool = False
     """Write the encoder's own output, as features, instead of points."""
     batch_size: int = 64
+    precision: Precision = "32-true"
+    """What the encoder computes in; bf16-mixed is faster where the processor or GPU knows bfloat16."""
     workers: int = 2
     device: str = "auto"
     """auto, cpu or cuda."""

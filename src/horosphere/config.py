@@ -18,6 +18,9 @@ import yaml
 from .errors import InputError
 from .files import write_text
 
+#: What the encoder computes in; mixed: float32 weights, half-precision products. 16-mixed needs a GPU.
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+
 
 def _check(section: str, **values: tuple[object, bool, str]) -> None:
     """Raise InputError for the first value whose condition does not hold: name=(value, condition, what was expected)."""
@@ -181,12 +184,16 @@ class BatchConfig:
 
     classes: int = 100
     images: int = 9
+    chunk: int | None = None
+    """Images that go through the encoder at a time, in each process; nothing: its whole batch. Less memory for a third more
+    time, and the same gradients."""
 
     def __post_init__(self):
         _check(
             "batch",
             classes=(self.classes, self.classes >= 2, "2 or more"),
             images=(self.images, self.images >= 2, "2 or more"),
+            chunk=(self.chunk, self.chunk is None or self.chunk >= 1, "1 or more, or nothing"),
         )
 
 
@@ -217,7 +224,7 @@ class TrainingConfig:
     """How the loop runs."""
 
     steps: int = 200
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    precision: Precision = "32-true"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Annotated[int, tyro.conf.arg(aliases=["--devices"])] = 1
     """Processes, one a device; under torchrun, what torchrun says."""
@@ -229,6 +236,8 @@ class TrainingConfig:
     """Steps between checkpoints."""
     validate_every: int = 0
     """Steps between evaluations on the held-out classes; needs a run judged on validation."""
+    profile: Annotated[bool, tyro.conf.arg(aliases=["--profile"])] = False
+    """Time the parts of each step: a table at the end, and profile.json in the run's folder."""
 
     def __post_init__(self):
         for name in ("steps", "devices", "log_every", "checkpoint_every"):
@@ -253,6 +262,8 @@ class EvaluationConfig:
     bootstrap: int = 1000
     """Draws of classes behind the confidence intervals."""
     batch_size: int = 64
+    precision: Precision = "32-true"
+    """What embedding computes in."""
 
     def __post_init__(self):
         _check(

@@ -15,7 +15,8 @@ class Run:
     """A run's folder.
 
     config.yaml reads back with `--config`; metrics.jsonl has a line every few steps; checkpoint.pt is there until the run is
-    finished; model/ is the trained model, training.json what it was trained on; report.json and report.html judge it.
+    finished, and profile.json where the run was profiled; model/ is the trained model, training.json what it was trained on;
+    report.json and report.html judge it.
     """
 
     folder: Path
@@ -61,6 +62,10 @@ class Run:
     @property
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoint.pt"
+
+    @property
+    def profile_path(self) -> Path:
+        return self.folder / "profile.json"
 
     @property
     def training_path(self) -> Path:

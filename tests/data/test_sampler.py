@@ -85,3 +85,17 @@ def test_iterate_resumes():
 def test_refusals(options, said):
     with pytest.raises(InputError, match=said):
         ClassBalancedSampler(np.repeat(np.arange(5), 3), **options)
+
+
+def test_every_ordered_choice_of_images_is_as_likely():
+    # 3 of 4 images in order without replacement: 24 choices; 3 of 2 with replacement: 8.
+    sampler = ClassBalancedSampler(np.array([7, 7, 7, 7, 5, 5]), classes=2, images=3, seed=1)
+    steps = 4_800
+    drawn = np.concatenate([sampler.batch(step).reshape(2, 3) for step in range(steps)])
+    of_four, of_two = drawn[drawn[:, 0] < 4], drawn[drawn[:, 0] >= 4]
+    assert len(of_four) == len(of_two) == steps
+    for rows, choices in ((of_four, 24), (of_two, 8)):
+        counts = np.unique(rows @ [100, 10, 1], return_counts=True)[1]
+        assert len(counts) == choices
+        # Chi-squared with choices - 1 degrees of freedom is beyond this once in 10,000.
+        assert ((counts - steps / choices) ** 2 / (steps / choices)).sum() < {24: 55, 8: 30}[choices]

@@ -59,7 +59,9 @@ def test_the_sheet_shows_the_nearest_and_never_the_query():
             lambda i: pictures[i], labels, [("sphere", space, points)], [0], np.arange(4), lambda i: "a class", k=3
         )
     )
-    marks = [axes.get_xlabel().split()[0] for axes in figure.axes if axes.get_xlabel()]
-    assert marks == ["✓", "✗", "✗"]
-    shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
-    assert [int(image[0, 0]) // 64 for image in shown] == [0, 1, 3, 2]
+    (axes,) = figure.axes
+    words = [text.get_text() for text in axes.texts]
+    assert [text[0] for text in words if text[0] in "✓✗"] == ["✓", "✗", "✗"] and {"a class", "sphere"} <= set(words)
+    assert [int(image.get_array()[0, 0]) // 64 for image in axes.images] == [0, 1, 3, 2]
+    frames = [frame.get_edgecolor() for frame in axes.patches]
+    assert len(frames) == 3 and frames[0] != frames[1] == frames[2]

@@ -43,3 +43,25 @@ def test_heads_alone_share_their_tensors(model):
     encodings, points = model.eval().embed(torch.randn(3, 3, 16, 16))
     assert torch.equal(heads(encodings), points)
     assert heads.heads.linears[0].weight is model.heads.linears[0].weight and heads.space is model.space
+
+
+def test_precision(model):
+    images = np.random.default_rng(0).integers(0, 255, (9, 16, 16, 3), dtype=np.uint8)
+    data = data_of(ArrayImages(images), 9)
+    whole, half = (embed_data(model, data, precision=precision) for precision in ("32-true", "bf16-mixed"))
+    for a, b in ((whole.points, half.points), (whole.encodings, half.encodings)):
+        assert b.dtype == torch.float32 and not torch.equal(a, b)
+        assert (a - b).norm() < 0.02 * a.norm()
+    for precision in ("16-mixed", "bf16"):
+        with pytest.raises(InputError, match=f"'{precision}' on cpu: expected 32-true"):
+            embed_data(model, data, precision=precision)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_a_gpu_gives_the_points_of_the_cpu(model, precision):
+    images = np.random.default_rng(0).integers(0, 255, (200, 16, 16, 3), dtype=np.uint8)
+    data = data_of(ArrayImages(images), 200)
+    expected = embed_data(model, data).points
+    found = embed_data(model.to("cuda"), data, batch_size=7, precision=precision).points
+    assert (found - expected).norm() < (1e-3 if precision == "32-true" else 0.02) * expected.norm()

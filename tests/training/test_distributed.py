@@ -11,16 +11,18 @@ from safetensors.torch import load_file
 
 import horosphere as hs
 from horosphere import config as configs
-from horosphere.losses import PairwiseCrossEntropy
+from horosphere.losses import ConvexCombination, PairwiseCrossEntropy
 from horosphere.spaces import Hyperbolic, Mixed, Sphere
-from horosphere.training.distributed import gather
+from horosphere.training.distributed import gather, total
 
 from . import tiny
 
 
-def make():
+def make(make_loss):
     torch.manual_seed(0)
-    space = Mixed([Sphere(), Hyperbolic(learnable_curvature=True)], [1.0, 1.0], learnable_weights=True)
+    # The shares of a convex combination are fixed; a parameter without gradient would keep the processes waiting.
+    parts = [Sphere(), Hyperbolic(learnable_curvature=True)]
+    space = Mixed(parts, [1.0, 1.0], learnable_weights=make_loss is not convex)
     model = torch.nn.ModuleDict({"linear": torch.nn.Linear(6, 5), "space": space})
     return model, torch.randn(12, 6), torch.arange(4).repeat_interleave(3)
 
@@ -34,26 +36,39 @@ class Model(torch.nn.Module):
         return self.parts["space"](self.parts["linear"](x))
 
 
-def of_one_rank(rank, world, file, results):
+def pairwise(space):
+    return PairwiseCrossEntropy(space)
+
+
+def over_batch(space):
+    return PairwiseCrossEntropy(space, negatives="batch")
+
+
+def convex(space):
+    return ConvexCombination(space, [PairwiseCrossEntropy(part) for part in space.parts], [0.25, 0.75])
+
+
+def of_one_rank(rank, world, file, results, make_loss):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=world)
-    modules, x, labels = make()
+    modules, x, labels = make(make_loss)
     model = Model(modules)
     wrapped = torch.nn.parallel.DistributedDataParallel(model)
     points = gather(wrapped(x.chunk(world)[rank]))
-    loss = PairwiseCrossEntropy(modules["space"])(points, labels)
-    loss.backward()
-    torch.save({"loss": loss.detach(), **{n: p.grad for n, p in model.named_parameters()}}, f"{results}/{rank}.pt")
+    rows = len(x) // world
+    loss = make_loss(modules["space"])(points, labels, slice(rank * rows, (rank + 1) * rows))
+    (world * loss).backward()
+    torch.save({"loss": total(loss), **{n: p.grad for n, p in model.named_parameters()}}, f"{results}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("world", [2, 4])
-def test_loss_and_gradients_are_those_of_one_process(tmp_path, world):
-    modules, x, labels = make()
+@pytest.mark.parametrize(("world", "make_loss"), [(2, convex), (2, over_batch), (4, pairwise)])
+def test_loss_and_gradients_are_those_of_one_process(tmp_path, world, make_loss):
+    modules, x, labels = make(make_loss)
     model = Model(modules)
-    loss = PairwiseCrossEntropy(modules["space"])(model(x), labels)
+    loss = make_loss(modules["space"])(model(x), labels)
     loss.backward()
-    mp.spawn(of_one_rank, args=(world, str(tmp_path / "rendezvous"), str(tmp_path)), nprocs=world)
+    mp.spawn(of_one_rank, args=(world, str(tmp_path / "rendezvous"), str(tmp_path), make_loss), nprocs=world)
     for rank in range(world):
         found = torch.load(tmp_path / f"{rank}.pt")
         torch.testing.assert_close(found["loss"], loss.detach(), rtol=1e-5, atol=0)

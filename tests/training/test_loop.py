@@ -143,6 +143,18 @@ def test_validation_holds_classes_out_and_is_logged(tmp_path):
     assert run.report["rows"]["mixture"]["classes"] == 2
 
 
+def test_a_run_is_judged_in_its_precision(tmp_path):
+    whole, half = (
+        hs.train(tiny.config(evaluation={"precision": precision}), tmp_path / precision, progress=False)
+        for precision in ("32-true", "bf16-mixed")
+    )
+    assert all(torch.equal(value, weights(half)[name]) for name, value in weights(whole).items())
+    # Thousands of distances: some images change places.
+    assert whole.report["rows"]["mixture"]["map_at_r"] != half.report["rows"]["mixture"]["map_at_r"]
+    with pytest.raises(InputError, match=r"evaluation\.precision"):
+        hs.train(tiny.config(evaluation={"precision": "16-mixed"}), tmp_path / "16", progress=False)
+
+
 def test_a_validation_split_of_its_own_is_used(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(10), 12)

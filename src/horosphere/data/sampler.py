@@ -20,9 +20,9 @@ class ClassBalancedSampler:
 
     def __init__(self, labels: np.ndarray, *, classes: int, images: int, seed: int = 0, rank: int = 0, world: int = 1):
         labels = np.asarray(labels)
-        order = np.argsort(labels, kind="stable")
-        present, starts = np.unique(labels[order], return_index=True)
-        self._members = np.split(order, starts[1:]) if len(present) else []
+        # The images of class c are _members[_starts[c] : _starts[c] + _sizes[c]].
+        self._members = np.argsort(labels, kind="stable")
+        present, self._starts, self._sizes = np.unique(labels[self._members], return_index=True, return_counts=True)
         if classes < 2 or images < 2:
             raise InputError(
                 f"A batch of {classes} classes × {images} images; expected at least 2 of each: without a second "
@@ -44,7 +44,8 @@ class ClassBalancedSampler:
             raise InputError(f"Seed {seed}; expected 0 or more.")
         self.classes, self.images, self.seed, self.rank, self.world = classes, images, seed, rank, world
         self.steps_per_epoch = len(present) // classes
-        self.short_classes = sum(len(members) < images for members in self._members)
+        self.short_classes = int((self._sizes < images).sum())
+        self._order = -1, self._sizes  # an epoch and its order of classes
 
     @property
     def batch_size(self) -> int:
@@ -60,15 +61,12 @@ class ClassBalancedSampler:
         """Indices of this rank at `step`, int64 (classes / world · images,), class after class."""
         epoch, place = divmod(step, self.steps_per_epoch)
         # The third word keeps the two streams apart: 0 orders the classes, 1 draws the images.
-        order = np.random.default_rng([self.seed, epoch, 0]).permutation(len(self._members))
-        mine = self.classes // self.world
-        first = place * self.classes + self.rank * mine
-        drawn = []
-        for c in order[first : first + mine].tolist():
-            members = self._members[c]
-            rng = np.random.default_rng([self.seed, step, 1, c])
-            drawn.append(rng.choice(members, self.images, replace=len(members) < self.images))
-        return np.concatenate(drawn)
+        if self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng([self.seed, epoch, 0]).permutation(len(self._sizes))
+        drawn = self._order[1][place * self.classes :][: self.classes]
+        members = _draw(self._sizes[drawn], self.images, np.random.default_rng([self.seed, step, 1]))
+        # Every rank draws the whole batch, so that the number of ranks changes nothing.
+        return self._members[self._starts[drawn, None] + members].ravel()[self.offset :][: self.batch_size]
 
     def iterate(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """(step, batch) from `start` up to, not including, `stop`; without end if None."""
@@ -76,3 +74,18 @@ class ClassBalancedSampler:
         while stop is None or step < stop:
             yield step, self.batch(step)
             step += 1
+
+
+def _draw(sizes: np.ndarray, d: int, rng: np.random.Generator) -> np.ndarray:
+    """(N, d): for each class d of its members 0 … size − 1 in random order, all different where it has that many.
+
+    Floyd's algorithm for all classes at once: the k-th draw is among the first size − d + k + 1 members, and a member that
+    was drawn before gives way to the last of those, which cannot have been.
+    """
+    enough = sizes >= d
+    last = np.where(enough[:, None], sizes[:, None] - d + np.arange(d), sizes[:, None] - 1)
+    drawn = rng.integers(last, endpoint=True)
+    for k in range(1, d):
+        again = enough & (drawn[:, :k] == drawn[:, k, None]).any(1)
+        drawn[again, k] = last[again, k]
+    return rng.permuted(drawn, axis=1)

@@ -110,9 +110,9 @@ def useful_side(preprocessing: Preprocessing, augmentation: Augmentation) -> flo
 
 
 def normalise(batch: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
-    """(n, C, H, W) uint8 to float32 (x / 255 − mean) / std, on the batch's device."""
-    scale = 255 * torch.tensor(preprocessing.std, device=batch.device).view(-1, 1, 1)
-    shift = (torch.tensor(preprocessing.mean) / torch.tensor(preprocessing.std)).to(batch.device).view(-1, 1, 1)
+    """(n, C, H, W) uint8 to float32 (x / 255 − mean) / std, on the batch's device, which is not waited for."""
+    mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
+    scale, shift = (x.view(-1, 1, 1).to(batch.device, non_blocking=True) for x in (255 * std, mean / std))
     return batch.float().div_(scale).sub_(shift)
 
 

@@ -5,11 +5,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ..spaces import Space
 from .figures import GREEN, ORANGE
+
+#: Height of a line of pictures with the words under it, and of the room over a query, where its name stands.
+ROW, GAP = 1.2, 0.45
 
 
 def retrieval_sheet(
@@ -32,51 +37,40 @@ def retrieval_sheet(
         names: position → the words under a query.
         k: neighbours shown.
     """
-    # A thin empty row sets each query apart from the next.
-    heights = ([1] * len(rankings) + [0.25]) * len(queries)
-    figure = Figure(figsize=(1.05 * (k + 2.2), 1.15 * sum(heights)), dpi=110)
-    grid = figure.add_gridspec(
-        len(heights),
-        k + 2,
-        width_ratios=[1, 1.2] + [1] * k,
-        height_ratios=heights,
-        left=0.01,
-        right=0.99,
-        top=0.99,
-        bottom=0.0,
-        hspace=0.3,
-        wspace=0.05,
-    )
+    # One pair of axes for all, in units of a picture's side: axes for each picture take seconds.
+    height = len(queries) * (len(rankings) * ROW + GAP)
+    figure = Figure(figsize=(k + 2.4, height), dpi=110)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.1, k + 2.3), ylim=(height, 0), autoscale_on=False)
+    axes.axis("off")
     for number, query in enumerate(queries):
-        first = number * (len(rankings) + 1)
-        axes = figure.add_subplot(grid[first : first + len(rankings), 0])
-        _show(axes, image(query))
-        axes.set_title(textwrap.fill(names(query), 16), fontsize=9)
+        top = number * (len(rankings) * ROW + GAP) + GAP
+        axes.text(0.5, top, textwrap.fill(names(query), 16), ha="center", va="bottom", fontsize=9)
+        _show(axes, image(query), 0, top)
         for line, (name, space, points) in enumerate(rankings):
             with torch.no_grad():
                 distances = space.distance(points[query].double(), points[torch.from_numpy(gallery)].double())
             distances[torch.from_numpy(gallery == query)] = torch.inf
             order = distances.argsort(stable=True)[:k]
-            axes = figure.add_subplot(grid[first + line, 1])
-            axes.text(0.93, 0.5, name, ha="right", va="center", fontsize=10)
-            axes.axis("off")
+            y = top + line * ROW
+            axes.text(2.1, y + 0.5, name, ha="right", va="center", fontsize=10)
             for column, hit in enumerate(order.tolist()):
-                position = int(gallery[hit])
+                position, x = int(gallery[hit]), column + 2.2
                 right = labels[position] == labels[query]
-                axes = figure.add_subplot(grid[first + line, column + 2])
-                _show(axes, image(position), GREEN if right else ORANGE)
-                axes.set_xlabel(f"{'✓' if right else '✗'} {float(distances[hit]):.3g}", fontsize=8, labelpad=1)
+                _show(axes, image(position), x, y, GREEN if right else ORANGE)
+                words = f"{'✓' if right else '✗'} {float(distances[hit]):.3g}"
+                axes.text(x + 0.5, y + 1, words, ha="center", va="top", fontsize=8)
     return figure
 
 
-def _show(axes, picture: np.ndarray, colour: str | None = None) -> None:
-    picture = picture.squeeze()
+def _show(axes: Axes, picture: np.ndarray, x: float, y: float, colour: str | None = None) -> None:
+    """The picture in the unit square whose upper left corner is (x, y), with a little room around it."""
+    picture, left, top, side = picture.squeeze(), x + 0.03, y + 0.03, 0.94
     axes.imshow(
-        picture, cmap="gray" if picture.ndim == 2 else None, interpolation="nearest" if max(picture.shape) < 64 else None
+        picture,
+        cmap="gray" if picture.ndim == 2 else None,
+        interpolation="nearest" if max(picture.shape) < 64 else None,
+        extent=(left, left + side, top + side, top),
+        aspect="auto",
     )
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(colour is not None)
-        spine.set_color(colour)
-        spine.set_linewidth(2.5)
+    if colour:
+        axes.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor=colour, linewidth=2.5))

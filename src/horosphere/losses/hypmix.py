@@ -65,7 +65,7 @@ def convex(share: float = 0.5, temperature: float = 0.2) -> Variant:
 
 
 class ConvexCombination(nn.Module):
-    """Σ share_m · loss_m over the parts of a mixture, each loss on its own part's points.
+    """Σ share_m · loss_m over the parts of a mixture, each loss on its own part's points; called as those are.
 
     Raises ValueError unless there is a loss and a share for each part, and the shares are non-negative with sum 1.
     """

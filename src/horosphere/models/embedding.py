@@ -6,9 +6,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..config import Precision
 from ..data import Failures, RetrievalData, embedding_batches
 from ..errors import InputError
 from .embedder import Embedder, evaluating
+
+#: By the names of `config.Precision`.
+DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -29,25 +33,42 @@ class Embedded:
 
 
 def embed_data(
-    model: Embedder, data: RetrievalData, *, batch_size: int = 64, workers: int = 0, progress: str | None = None
+    model: Embedder,
+    data: RetrievalData,
+    *,
+    batch_size: int = 64,
+    workers: int = 0,
+    precision: Precision = "32-true",
+    progress: str | None = None,
 ) -> Embedded:
     """Embed every image (evaluation views) or every row of features, in order.
 
     Runs in eval mode without gradient, then restores every module's mode. Unreadable images are left out and listed.
-    `progress` names a bar with rate and time left; None for no bar.
+    `precision` is the encoder's and the heads', as in training; 16-mixed needs a GPU. `progress` names a bar with rate and
+    time left; None for no bar.
+
+    Raises:
+        InputError: where no image can be read, and for a precision that the device has not.
     """
+    device = model.device
+    if precision not in DTYPES or (precision == "16-mixed" and device.type == "cpu"):
+        raise InputError(f"precision={precision!r} on {device.type}: expected 32-true, bf16-mixed, or on a GPU 16-mixed")
+    autocast = torch.autocast(device.type, DTYPES[precision], enabled=precision != "32-true")
     kept, points, encodings, failures = [], [], [], []
     bar = tqdm(total=len(data), desc=progress, unit="img", disable=progress is None, leave=False)
-    with evaluating(model), torch.inference_mode(), bar:
+    with evaluating(model), torch.inference_mode(), autocast, bar:
         for batch in embedding_batches(data, model.preprocessing, batch_size=batch_size, workers=workers):
             failures += batch.failures
             if len(batch.indices):
-                inputs = batch.images.to(model.device) if model.encoder is None else model.normalise(batch.images)
-                encoded, placed = model.embed(inputs)
+                inputs = batch.images.to(device, non_blocking=True)
+                encoded, placed = model.embed(inputs if model.encoder is None else model.normalise(inputs))
                 kept.append(batch.indices)
-                points.append(placed.float().cpu())
-                encodings.append(encoded.float().cpu())
+                # A GPU is not waited for until the end; these are then page-locked.
+                points.append(placed.float().to("cpu", non_blocking=True))
+                encodings.append(encoded.float().to("cpu", non_blocking=True))
             bar.update(len(batch.indices) + len(batch.failures))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     if not kept:
         reason = f"; the first, {failures[0][0]}: {failures[0][1]}" if failures else ""
         raise InputError(f"none of the {len(data)} images of {data.name} could be read{reason}")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .. import build
-from ..config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, SpaceConfig
+from ..config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, Precision, SpaceConfig
 from ..data import RetrievalData, labels_and_classes, load_arrays, load_images, save_arrays
 from ..errors import InputError
 from ..files import write_text
@@ -58,7 +58,12 @@ def evaluate_encoder(
     judged = build.judged_split(config, loaded)
     embedder = build.embedder(config, loaded).to(_device(device))
     embedded = embed_data(
-        embedder, judged, batch_size=evaluation.batch_size, workers=workers, progress="encoding" if progress else None
+        embedder,
+        judged,
+        batch_size=evaluation.batch_size,
+        workers=workers,
+        precision=evaluation.precision,
+        progress="encoding" if progress else None,
     )
     sphere = Sphere()
     judgement = judge(sphere, sphere(embedded.encodings), embedded.data, evaluation, progress=progress)
@@ -93,6 +98,7 @@ def embed_to_file(
     split: str = "all",
     encoding: bool = False,
     batch_size: int = 64,
+    precision: Precision = "32-true",
     device: str = "auto",
     workers: int = 2,
     progress: bool = True,
@@ -111,7 +117,14 @@ def embed_to_file(
             raise InputError(f"--split {split} needs --layout: images without labels have no splits")
         data = data.select("train") if split == "train" else build.test_split(data)
     model = Embedder.load(run.model_path).to(_device(device))
-    embedded = embed_data(model, data, batch_size=batch_size, workers=workers, progress="embedding" if progress else None)
+    embedded = embed_data(
+        model,
+        data,
+        batch_size=batch_size,
+        workers=workers,
+        precision=precision,
+        progress="embedding" if progress else None,
+    )
     labelled = {"labels": embedded.data.labels, "classes": list(data.classes), "split": embedded.data.split}
     if encoding:
         rows = {"features": embedded.encodings.numpy()}
@@ -139,8 +152,14 @@ def _embed_judged(run, evaluation, data, device, workers, progress) -> tuple[Emb
     config = replace(run.config, evaluation=evaluation, data=run.config.data if data is None else data)
     judged = build.judged_split(config, build.data(config.data))
     model = Embedder.load(run.model_path).to(_device(device))
-    bar = "embedding" if progress else None
-    return model, embed_data(model, judged, batch_size=evaluation.batch_size, workers=workers, progress=bar)
+    return model, embed_data(
+        model,
+        judged,
+        batch_size=evaluation.batch_size,
+        workers=workers,
+        precision=evaluation.precision,
+        progress="embedding" if progress else None,
+    )
 
 
 def _space_of(path: Path, arrays: Mapping[str, np.ndarray], space: PartConfig | None) -> Space:

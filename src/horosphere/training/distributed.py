@@ -25,12 +25,20 @@ def collect(own) -> list:
     return everyone
 
 
+def total(x: Tensor) -> Tensor:
+    """The sum over processes, without gradient; every process gets it."""
+    x = x.detach().clone()
+    if world_size() > 1:
+        dist.all_reduce(x)
+    return x
+
+
 def gather(x: Tensor) -> Tensor:
     """Rows of all processes in rank order, (n, d) → (world · n, d), differentiable.
 
-    The gradient of each row is the sum of what all processes send to it. With a loss that every process computes on the
-    gathered rows, and with gradients of parameters averaged over processes as DDP does, W processes have the loss and the
-    gradients of one process on the same global batch.
+    The gradient of each row is the sum of what all processes send to it. Each of W processes computes the loss's terms of
+    its own rows as anchors, and takes the gradient of W times those; averaged over processes, as DDP does, the gradients of
+    parameters are those of one process on the same global batch.
     """
     return _Gather.apply(x) if world_size() > 1 else x
 
@@ -49,13 +57,18 @@ class _Gather(torch.autograd.Function):
         return grad.chunk(dist.get_world_size())[dist.get_rank()]
 
 
+def training_batch_norms(model: nn.Module) -> list[nn.Module]:
+    """The batch norms that train or would take their statistics from the batch; frozen ones of an Embedder do neither."""
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    return [norm for norm in norms if norm.training or any(parameter.requires_grad for parameter in norm.parameters())]
+
+
 def synchronised(model: Embedder, device: torch.device) -> Embedder:
     """The model with batch norms that see the batch of all processes, which without it would each normalise their own.
 
     Raises InputError on the CPU, where torch has no such batch norm.
     """
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if not any(parameter.requires_grad for norm in norms for parameter in norm.parameters()):
+    if not training_batch_norms(model):
         return model
     if device.type == "cpu":
         raise InputError(

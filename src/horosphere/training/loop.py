@@ -33,9 +33,11 @@ from ..models import Embedded, Embedder, embed_data
 from ..report import check_headline, write_report
 from ..runs import Run
 from . import checkpoint
-from .distributed import gather, merge, synchronised
+from .chunks import Chunked
+from .distributed import gather, merge, synchronised, total
 from .encodings import cached_encodings
 from .metrics import Metrics
+from .profile import Profile, table
 
 # Fabric tells what it was told.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -87,6 +89,8 @@ def _launch(config: Config) -> Fabric:
     devices = local or training.devices
     nodes = int(os.environ["WORLD_SIZE"]) // local if local else 1
     on_cpu = training.accelerator == "cpu" or not torch.cuda.is_available()
+    if config.evaluation.precision == "16-mixed" and on_cpu:
+        raise InputError("evaluation.precision is 16-mixed, which needs a GPU: take bf16-mixed or 32-true on a CPU")
     if training.accelerator == "cuda" and on_cpu:
         raise InputError("training.accelerator is cuda, but torch sees no GPU here: set it to cpu or auto")
     precision = training.precision
@@ -106,17 +110,21 @@ def _launch(config: Config) -> Fabric:
 
 @dataclass
 class _Job:
-    """What a config means. `model` trains; it is `full`, or its heads alone over cached encodings."""
+    """What a config means. `chunked.model` trains; it is `full`, or its heads alone over cached encodings."""
 
     config: Config
     full: Embedder
-    model: Embedder
+    chunked: Chunked
     loss: nn.Module
     training_data: RetrievalData
     training_preprocessing: Preprocessing | None
     judged: RetrievalData
     judged_inputs: RetrievalData
     failures: dict[str, str]
+
+    @property
+    def model(self) -> Embedder:
+        return self.chunked.model
 
     def sampler(self, rank: int = 0, world: int = 1) -> ClassBalancedSampler:
         """What a process draws; without arguments, the whole batch."""
@@ -140,7 +148,8 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
     full = build.embedder(config, data)
     if fabric.world_size > 1:
         full = synchronised(full, fabric.device)
-    job = _Job(config, full, full, build.loss(config, full.space), training_data, full.preprocessing, judged, judged, {})
+    chunked, loss = Chunked(full, config.batch.chunk), build.loss(config, full.space)
+    job = _Job(config, full, chunked, loss, training_data, full.preprocessing, judged, judged, {})
     short = job.sampler(fabric.global_rank, fabric.world_size).short_classes
     if short and fabric.is_global_zero:
         print(
@@ -167,7 +176,7 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
         job.training_data, unread = cached_encodings(full, training_data, config, progress)
         job.judged_inputs, unread_judged = cached_encodings(full, judged, config, progress)
         _note_failures(unread + unread_judged, job.failures)
-        job.model = full.without_encoder()
+        job.chunked = Chunked(full.without_encoder(), config.batch.chunk)
     return job
 
 
@@ -196,7 +205,7 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
     config, model, steps = job.config, job.model, job.config.training.steps
     everyone, own = job.sampler(), job.sampler(fabric.global_rank, fabric.world_size)
     optimiser = torch.optim.AdamW(model.parameter_groups(config.optimiser.weight_decay), lr=config.optimiser.lr)
-    wrapped, wrapped_optimiser = fabric.setup(model, optimiser)
+    wrapped, wrapped_optimiser = fabric.setup(job.chunked, optimiser)
     if fabric.global_rank:
         # The model was drawn alike everywhere; dropout is each process's own, as it is each image's own in one process.
         torch.manual_seed(config.seed + 1_000_003 * fabric.global_rank)
@@ -219,25 +228,39 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
         seed=config.seed,
     )
     size = everyone.batch_size
+    # Each process computes the loss's terms of its own images.
+    anchors = slice(own.offset, own.offset + own.batch_size) if fabric.world_size > 1 else None
     bar = tqdm(
         total=steps * size, initial=start * size, unit="img", desc="training", disable=not progress, dynamic_ncols=True
     )
     wrapped.train()
+    profile = Profile(fabric.device, on=config.training.profile)
+    profile.start()
     began = time.perf_counter()
     with bar, Metrics(run, start, writes=fabric.is_global_zero) as metrics, _Interrupt() as interrupt:
         for batch in batches:
+            profile.mark("data")
             step = batch.step + 1
             _note_failures(batch.failures, job.failures)
             for group in wrapped_optimiser.param_groups:
                 group["lr"] = config.optimiser.lr * rate(config.optimiser, batch.step, steps)
-            inputs = batch.images.to(fabric.device) if model.encoder is None else model.normalise(batch.images)
-            points = gather(wrapped(inputs))
             labels = batch.labels
             if fabric.world_size > 1:
                 # Every process can tell the labels of the whole batch, so that only points travel.
                 labels = torch.from_numpy(job.training_data.labels[everyone.batch(batch.step)])
-            value = job.loss(points, labels)
-            fabric.backward(value)
+            profile.mark("loop")
+            inputs = batch.images.to(fabric.device, non_blocking=True)
+            profile.mark("copy")
+            points = wrapped(inputs)
+            profile.mark("forward")
+            points = gather(points)
+            profile.mark("gather")
+            value = job.loss(points, labels, anchors)
+            profile.mark("loss")
+            profile.mark_gradient(points, "loss backward")
+            # The processes' gradients are averaged, and the loss is the sum of their terms.
+            fabric.backward(value * fabric.world_size)
+            profile.mark("backward")
             norm = None
             if config.optimiser.clip_norm is not None:
                 # Fabric unscales first, so that the norm is the gradients' own.
@@ -246,11 +269,14 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 )
             wrapped_optimiser.step()
             wrapped_optimiser.zero_grad()
+            profile.mark("optimiser")
             bar.update(size)
             logs = step == steps or step % config.training.log_every == 0
             saves = step == steps or step % config.training.checkpoint_every == 0
+            profile.mark("loop")
             # Here, and only here, the loop waits for the device.
             if logs or saves:
+                value = total(value)
                 # Under float16 the scaler itself skips steps whose gradients overflow.
                 norm_counts = norm is not None and config.training.precision != "16-mixed"
                 if not (math.isfinite(value.item()) and (not norm_counts or math.isfinite(float(norm)))):
@@ -262,8 +288,11 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 bar.set_postfix(loss=f"{value.item():.4f}")
                 pace = size * (step - start) / (time.perf_counter() - began)
                 metrics.write(step, _entry(value, norm, optimiser, model, points, pace))
+            if logs or saves:
+                profile.mark("logging")
             if config.training.validate_every and step % config.training.validate_every == 0:
                 metrics.write(step, _validate(model, job.judged_inputs, config))
+                profile.mark("validation")
             if interrupt.requested:
                 # Several processes may be asked at different steps, so they go back to their last common checkpoint.
                 if fabric.world_size == 1:
@@ -271,6 +300,13 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 raise KeyboardInterrupt(f"go on with: horosphere train --resume {run.folder}")
             if saves:
                 save(step)
+                profile.mark("checkpoint")
+            profile.mark("loop")
+            profile.end_step()
+    if config.training.profile and start < steps and fabric.is_global_zero:
+        summary = profile.summary(size)
+        write_text(run.profile_path, json.dumps(summary, indent=2) + "\n")
+        print(table(summary), file=sys.stderr)
 
 
 def _restore(fabric: Fabric, run: Run, job: _Job, optimiser: torch.optim.Optimizer) -> int:
@@ -341,7 +377,12 @@ def _validate(model: Embedder, judged: RetrievalData, config: Config) -> dict[st
 
 def _embed(model: Embedder, data: RetrievalData, config: Config, progress: str | None = None) -> Embedded:
     return embed_data(
-        model, data, batch_size=config.evaluation.batch_size, workers=config.training.workers, progress=progress
+        model,
+        data,
+        batch_size=config.evaluation.batch_size,
+        workers=config.training.workers,
+        precision=config.evaluation.precision,
+        progress=progress,
     )
 
 
