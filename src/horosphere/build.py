@@ -41,7 +41,7 @@ def _part(config: PartConfig) -> Space:
 def loss(config: Config, space: Space) -> nn.Module:
     """The loss on points of `space`."""
     options = config.loss
-    shared = {"reduction": options.reduction, "negatives": options.negatives}
+    shared = {"reduction": options.reduction, "negatives": options.negatives, "precision": options.precision}
     with _as_input_error():
         if options.mixing == "distances":
             if options.part_temperatures:

@@ -174,6 +174,9 @@ class LossConfig:
     """subsets as published, with d - 1 other subsets of d images a class; batch: every image of another class."""
     mixing: Literal["distances", "losses"] = "distances"
     """A mixture sums distances in one softmax (HypMix, Eq. 10), or one loss a part, with the parts' weights as shares."""
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    """Of the distances' inner products. On a GPU with Triton tf32 and bf16 are faster, and off by up to 1e-3 and 8e-3 of the
+    norms' product."""
     part_temperatures: tuple[float, ...] = ()
     """With mixing losses: one temperature a part."""
 

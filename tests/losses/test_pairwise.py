@@ -250,6 +250,8 @@ def test_batches_without_pairs_teach(labels, words):
         ({"temperature": 0}, "positive"),
         ({"reduction": "sum"}, "published"),
         ({"negatives": "hard"}, "subsets"),
+        ({"precision": "half"}, "expected one of float32, tf32, bf16"),
+        ({"backend": "cpp"}, "expected one of auto, triton"),
         ({"negatives": "batch", "reduction": "published"}, "published scale"),
     ],
 )

@@ -155,6 +155,12 @@ def test_a_run_is_judged_in_its_precision(tmp_path):
         hs.train(tiny.config(evaluation={"precision": "16-mixed"}), tmp_path / "16", progress=False)
 
 
+def test_rounded_products_need_a_gpu(tmp_path):
+    with pytest.raises(InputError, match=r"loss\.precision is tf32, which needs a GPU"):
+        hs.train(tiny.config(loss={"precision": "tf32"}), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_validation_split_of_its_own_is_used(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(10), 12)

@@ -6,6 +6,7 @@ from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
 from ..spaces import Space, log_partition
+from ..spaces.partition import BACKENDS, PRECISIONS
 
 REDUCTIONS = ("mean", "published")
 NEGATIVES = ("subsets", "batch")
@@ -59,6 +60,10 @@ class PairwiseCrossEntropy(nn.Module):
             raise ValueError(f"negatives={negatives!r}: expected one of {', '.join(NEGATIVES)}")
         if negatives == "batch" and reduction == "published":
             raise ValueError('the published scale counts pairs of subsets: use negatives="subsets", or reduction="mean"')
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
+        if backend not in BACKENDS:
+            raise ValueError(f"backend={backend!r}: expected one of {', '.join(BACKENDS)}")
         self.space, self.temperature, self.reduction, self.negatives = space, temperature, reduction, negatives
         self.precision, self.backend = precision, backend
         self._points_checked = False

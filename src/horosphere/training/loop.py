@@ -93,6 +93,8 @@ def _launch(config: Config) -> Fabric:
         raise InputError("evaluation.precision is 16-mixed, which needs a GPU: take bf16-mixed or 32-true on a CPU")
     if training.accelerator == "cuda" and on_cpu:
         raise InputError("training.accelerator is cuda, but torch sees no GPU here: set it to cpu or auto")
+    if config.loss.precision != "float32" and on_cpu:
+        raise InputError(f"loss.precision is {config.loss.precision}, which needs a GPU: set it to float32")
     precision = training.precision
     if precision == "16-mixed" and on_cpu:
         precision = "bf16-mixed"
