@@ -30,10 +30,11 @@ from ..errors import InputError
 from ..evaluation import evaluate_retrieval
 from ..files import write_text
 from ..models import Embedded, Embedder, embed_data
+from ..processes import merge
 from ..report import check_headline, write_report
 from ..runs import Run
 from . import checkpoint
-from .distributed import gather, merge, synchronised
+from .distributed import gather, synchronised
 from .encodings import cached_encodings
 from .metrics import Metrics
 
