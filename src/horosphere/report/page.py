@@ -18,20 +18,20 @@ from ..files import replacing, write_text
 from ..models import Embedded, Embedder
 from ..runs import Run
 from ..spaces import Hyperbolic
-from .judge import Judgement, judge_model, queries_and_gallery
+from .judge import Judgement, queries_and_gallery
 
 
-def write_report(run: Run, model: Embedder, embedded: Embedded, *, progress: bool = False) -> Judgement:
-    """Judge a run, write its pictures, report.html and, last, report.json, which marks the run as finished.
+def write_report(run: Run, model: Embedder, embedded: Embedded, judgement: Judgement) -> Judgement:
+    """Write a run's pictures, report.html and, last, report.json, which marks the run as finished; return what is in it.
 
     Args:
         run: the run's folder.
         model: the trained model, on the CPU.
-        embedded: the images to judge on, through the model.
+        embedded: the images it was judged on, through the model.
+        judgement: by `judge_model`, of those images.
     """
     config = run.config
     training = run.training
-    judgement = judge_model(model, embedded, config.evaluation, progress)
     judgement = replace(judgement, failures=training.pop("failures") | judgement.failures)
     pictures = _pictures(run, model, embedded, judgement)
     (run.folder / "pictures").mkdir(exist_ok=True)
