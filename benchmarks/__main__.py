@@ -23,7 +23,8 @@ SECTIONS = {
     "32,768 less than 300 MB more memory.",
     cuda: "on an H100 K = 65,536 in at most 160 ms, in TF32 60 ms; K = 131,072 runs; at 32,768 at least 5 × faster than "
     "plain autograd.",
-    retrieval: "Recall@K at most 1.3 × one product, all metrics at most 2 ×; a gallery of a million in bounded memory.",
+    retrieval: "Recall@K at most 1.3 × one product, all metrics at most 2 ×, of a mixture 3 × its products; a gallery of a "
+    "million in bounded memory.",
     training: "4/3 of the time in chunks; at most 2 ms of the loop's own a step.",
     data: "2 × (500 × 375) and 3 × (1024 × 768) timm's images per second, at 48 dB or more.",
     embedding: "at least 95 % of bare timm's speed, so at most 1.05 × its time.",

@@ -140,7 +140,7 @@ def _resume(folder: Path):
 
 def _finish(run) -> None:
     """Print a run's table. Under several processes only the first one has a report to print."""
-    from .training import is_first_process
+    from .processes import is_first_process
 
     if is_first_process():
         _print_report(run)

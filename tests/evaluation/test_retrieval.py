@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from functools import partial
 
 import numpy as np
@@ -10,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from horosphere.errors import InputError
-from horosphere.evaluation import evaluate_retrieval, ranks, scores
-from horosphere.evaluation.scores import Scores
+from horosphere.evaluation import evaluate_retrieval, ranks, retrieval, scores, truth
+from horosphere.evaluation.scores import Gallery, Scores
 from horosphere.evaluation.truth import Truth
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Space, Sphere
 
@@ -77,7 +78,7 @@ def hard_points(space, n, d, kind, generator):
     n=st.integers(3, 14),
     d=st.integers(1, 5),
     classes=st.integers(1, 6),
-    kind=st.sampled_from(["plain", "grid", "duplicates", "near ties", "identical", "zeros", "half"]),
+    kind=st.sampled_from(["plain", "grid", "duplicates", "near ties", "identical", "zeros", "half", "bfloat16"]),
     split=st.booleans(),
     block=st.sampled_from([None, 1, 3]),
 )
@@ -86,8 +87,8 @@ def test_equals_the_plain_restatement(name, seed, n, d, classes, kind, split, bl
     space = SPACES[name]()
     generator = torch.Generator().manual_seed(seed)
     points = hard_points(space, n, d, kind, generator)
-    if kind == "half":
-        points = points.half()
+    if kind in ("half", "bfloat16"):
+        points = points.half() if kind == "half" else points.bfloat16()
     labels = torch.randint(classes, (n,), generator=generator) * 7 - 3
     queries = gallery = None
     if split:
@@ -116,18 +117,18 @@ def test_the_error_bound_of_scores_holds(name):
     features[100:200] = features[:100] * (1 + 1e-4)
     points = space(features).detach().float()
     every = torch.arange(300)
-    truth = Truth(space, points)
-    found = Scores(truth.space, points, every, every, torch.device("cpu"))
-    block = torch.empty(300, 300)
-    found.block(slice(0, 300), block)
+    exactly = Truth(space, points)
+    gallery = Gallery(exactly.space, points, every, 300)
+    found = Scores(gallery, every)
+    block = found.tile(slice(0, 300), 300, gallery.keys(slice(0, 300)), torch.empty(300 * 300))
     i, j = every.repeat_interleave(300), every.repeat(300)
-    exact = found.exact(i, j, truth.distance(i, j)).view(300, 300)
+    exact = found.of_distance(exactly.distance(i, j)).view(300, 300)
     error = (block.double() - exact).abs()
     known = ~error.isnan()
     assert (error <= found.tolerance[:, None])[known].all()
     assert known.all() if found.is_product else known.float().mean() > 0.3
     # Exact scores rank as exact distances do.
-    d = truth.distance(i, j).view(300, 300)
+    d = exactly.distance(i, j).view(300, 300)
     order = d.argsort(1)
     steps = exact.gather(1, order).diff(dim=1)
     assert (steps <= 1e-9 * exact.abs().amax(1, keepdim=True)).all()
@@ -149,9 +150,9 @@ def test_larger_sets_equal_a_sort_of_all_float64_distances(name):
     points, labels = clusters(space, n=600, classes=90)
     points[::7] = points[5]  # a crowd of duplicates over many classes
     report = evaluate_retrieval(points, labels, space, KS, bootstrap=0)
-    truth = Truth(space, points)
+    exactly = Truth(space, points)
     every = torch.arange(600)
-    d = truth.distance(every.repeat_interleave(600), every.repeat(600)).view(600, 600).numpy()
+    d = exactly.distance(every.repeat_interleave(600), every.repeat(600)).view(600, 600).numpy()
     for place, query in enumerate(report.per_query["index"]):
         rank, precision, r_precision, nearest = reference.one_query(d, labels.tolist(), query, range(600))
         assert report.per_query["rank"][place] == rank
@@ -166,7 +167,7 @@ def test_block_and_threads_change_nothing(name):
     points, labels = clusters(space)
     points = points.half()
     report = evaluate_retrieval(points, labels, space)
-    for block in (1, 7, 64, 1000, 5000):
+    for block in (16, 100, 1000, 5000):
         same_report(evaluate_retrieval(points, labels, space, block=block), report)
     threads = torch.get_num_threads()
     try:
@@ -286,13 +287,15 @@ def test_a_space_of_another_kind_and_norms_beyond_float32_are_measured_in_float6
 def test_one_pair_has_one_distance_wherever_it_stands():
     space = SPACES["mixed"]()
     points = space(torch.randn(500, 5, generator=torch.Generator().manual_seed(0))).detach()
-    truth, copies = Truth(space, points), Truth(space, points.repeat(2, 1))
-    assert truth.first_copy is None and copies.first_copy.max() == 499
+    exactly, copies = Truth(space, points), Truth(space, points.repeat(2, 1))
+    assert exactly.first_copy is None and copies.first_copy.max() == 499
     i, j = torch.randint(500, (2, 3001), generator=torch.Generator().manual_seed(1))
-    together = truth.distance(i, j)
+    together = exactly.distance(i, j)
     assert torch.equal(together, copies.distance(i + 500, j))
     for size in (1, 3, 17, 1000):
-        assert torch.equal(together, torch.cat([truth.distance(*p) for p in zip(i.split(size), j.split(size), strict=True)]))
+        assert torch.equal(
+            together, torch.cat([exactly.distance(*p) for p in zip(i.split(size), j.split(size), strict=True)])
+        )
     torch.testing.assert_close(together, space.distance(points[i].double(), points[j].double()), rtol=1e-15, atol=0)
 
 
@@ -301,11 +304,11 @@ def test_long_lists_and_short_galleries():
     space = Hyperbolic()
     points, labels = clusters(space, n=700, classes=2)
     report = evaluate_retrieval(points, labels, space, bootstrap=0)
-    truth = Truth(space, points)
+    exactly = Truth(space, points)
     every = torch.arange(700)
     for place in (0, 350, 699):
         d = np.zeros((700, 700))
-        d[place] = truth.distance(torch.full((700,), place), every).numpy()
+        d[place] = exactly.distance(torch.full((700,), place), every).numpy()
         _, precision, r_precision, _ = reference.one_query(d, labels.tolist(), place, range(700))
         assert report.per_query["average_precision"][place] == pytest.approx(precision, rel=1e-14)
         assert report.per_query["r_precision"][place] == r_precision
@@ -369,26 +372,104 @@ def test_errors_teach(change, message):
         evaluate_retrieval(**{"points": X, "labels": Y, "space": Sphere()} | change)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("map_at_r", [False, True])
+def test_a_memory_mapped_file_is_judged_as_the_float64_values_it_holds(tmp_path, dtype, map_at_r):
+    space = SPACES["mixed"]()
+    points, labels = clusters(space, n=400, classes=70)
+    np.save(tmp_path / "points.npy", points.numpy().astype(dtype))
+    mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = evaluate_retrieval(mapped, labels, space, map_at_r=map_at_r)
+    same_report(report, evaluate_retrieval(np.array(mapped, np.float64), labels, space, map_at_r=map_at_r))
+
+
+@pytest.mark.parametrize("name", ["hyperbolic", "mixed"])
+def test_groups_of_queries_and_lifts_made_again_change_nothing(name, monkeypatch):
+    space = SPACES[name]()
+    points, labels = clusters(space, n=700, classes=150)
+    expected = [evaluate_retrieval(points, labels, space, map_at_r=map_at_r) for map_at_r in (True, False)]
+    monkeypatch.setattr(retrieval, "_GROUP", 2**16)
+    monkeypatch.setattr(scores, "_KEPT", 0)
+    monkeypatch.setattr(ranks, "_PENDING", 500)
+    monkeypatch.setattr(ranks, "_PAIRS", 1000)
+    for map_at_r, report in zip((True, False), expected, strict=True):
+        same_report(evaluate_retrieval(points, labels, space, map_at_r=map_at_r, block=90), report)
+
+
+def test_recall_alone_is_the_same_whoever_is_asked():
+    """All queries against all others are compared once a pair; without some of them, once a query."""
+    space = Hyperbolic()
+    points, labels = clusters(space, n=900, classes=300)
+    labels[:20] = torch.arange(20) + 1000  # no other of their class
+    every = evaluate_retrieval(points, labels, space, map_at_r=False, block=128)
+    some = evaluate_retrieval(points, labels, space, map_at_r=False, block=128, queries=torch.arange(1, 900))
+    assert every.skipped >= 20
+    place = np.isin(every.per_query["index"], some.per_query["index"])
+    np.testing.assert_array_equal(every.per_query["rank"][place], some.per_query["rank"])
+    np.testing.assert_array_equal(every.per_query["rank"], evaluate_retrieval(points, labels, space).per_query["rank"])
+
+
+def test_copies_are_found_by_their_bytes(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        points = torch.randn(300, 3, generator=generator).to(dtype)
+        points[100:200] = points[torch.randint(100, (100,), generator=generator)]
+        expected = [int((points == row).all(1).nonzero()[0]) for row in points]
+        monkeypatch.setattr(truth, "_CHUNK", 7)
+        assert truth._first_copies(points).tolist() == expected
+        assert truth._first_copies(points[200:]) is None
+        # Unequal rows whose hashes are the same.
+        with monkeypatch.context() as change:
+            change.setattr(truth.np.random, "default_rng", lambda seed: _Zeros())
+            found = truth._first_copies(points)
+        assert all(torch.equal(points[i], points[first]) for i, first in enumerate(found))
+
+
+class _Zeros:
+    def integers(self, low, high, size, endpoint):
+        return np.zeros(size, np.int64)
+
+
 _MEMORY = """
-import re, torch
+import re, sys
+import numpy as np, torch
 from horosphere.evaluation import evaluate_retrieval
 from horosphere.spaces import Hyperbolic
 torch.set_num_threads(1)
+n, width, queries, path = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 def peak():  # not getrusage's, which a new process inherits from its parent
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
-space = Hyperbolic()
-generator = torch.Generator().manual_seed(0)
-points = space(torch.randn(20_000, 32, generator=generator))
-labels = torch.arange(20_000) % 4_000
-evaluate_retrieval(points[:2000], labels[:2000] % 400, space, map_at_r=False, bootstrap=0)
+points, labels = np.load(path, mmap_mode="r"), np.arange(n) % (n // 5)
+few = np.array(points[:500])
+for map_at_r in (False, True):
+    evaluate_retrieval(few, labels[:500] % 100, Hyperbolic(), map_at_r=map_at_r, bootstrap=0)
 before = peak()
-evaluate_retrieval(points, labels, space, map_at_r=False, bootstrap=0)
+for map_at_r in (False, True):
+    evaluate_retrieval(points, labels, Hyperbolic(), queries=np.arange(queries), map_at_r=map_at_r, bootstrap=0)
 print(peak() - before)
 """
 
 
+def memory(path, n, width, queries):
+    """What an evaluation adds to the peak memory of a process, in MB, the pages read of the file included."""
+    generator = np.random.default_rng(0)
+    file = np.lib.format.open_memmap(path, "w+", np.float16, (n, width))
+    for start in range(0, n, 10_000):
+        file[start : start + 10_000] = 0.1 * generator.standard_normal((min(10_000, n - start), width), np.float32)
+    file.flush()
+    command = [sys.executable, "-c", _MEMORY, str(n), str(width), str(queries), str(path)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's record of peak memory")
-def test_memory_does_not_grow_with_the_square():
-    """All scores of 20,000 points are 1.6 GB; a block of them is 128 MB."""
-    out = subprocess.run([sys.executable, "-c", _MEMORY], capture_output=True, text=True, check=True)
-    assert 50 < int(out.stdout) < 320
+def test_memory_does_not_grow_with_the_square(tmp_path):
+    """All scores of 20,000 points are 1.6 GB."""
+    assert memory(tmp_path / "points.npy", 20_000, 32, 20_000) < 400
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's record of peak memory")
+def test_memory_of_a_large_gallery_is_its_own(tmp_path):
+    """500,000 points in half precision are 128 MB; float32 copies of them would be 256 MB more."""
+    assert 100 < memory(tmp_path / "points.npy", 500_000, 128, 50) < 300

@@ -3,15 +3,22 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from PIL import Image
 from safetensors.torch import load_file
 
 import horosphere as hs
 from horosphere import config as configs
+from horosphere.data import FileImages, RetrievalData
+from horosphere.errors import InputError
 from horosphere.losses import ConvexCombination, PairwiseCrossEntropy
+from horosphere.models import Embedder, embed_data
+from horosphere.report import rewrite_report
 from horosphere.spaces import Hyperbolic, Mixed, Sphere
 from horosphere.training.distributed import gather, total
 
@@ -77,6 +84,49 @@ def test_loss_and_gradients_are_those_of_one_process(tmp_path, world, make_loss)
             assert relative < 1e-5, name
 
 
+def images_of_three(folder):
+    """Of five files the first two and the last are broken."""
+    folder.mkdir(exist_ok=True)
+    for i in range(5):
+        pixels = np.random.default_rng(i).integers(0, 255, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    for i in (0, 1, 4):
+        (folder / f"{i}.png").write_bytes(b"no image")
+    files = FileImages(folder, [f"{i}.png" for i in range(5)])
+    return RetrievalData("five", files, None, np.zeros(5, np.int64), ("a",), None, np.full(5, "test"))
+
+
+def small_model():
+    torch.manual_seed(0)
+    options = {"img_size": 16, "patch_size": 8, "embed_dim": 24, "depth": 1, "num_heads": 2}
+    return Embedder("vit_tiny_patch16_224", Hyperbolic(), dim=8, encoder_options=options)
+
+
+def embeds_a_share(rank, world, folder):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
+    data = images_of_three(Path(folder) / f"images{rank}")
+    embedded = embed_data(small_model(), data, distributed=True)
+    with pytest.raises(InputError, match=r"none of the 2 images.*0\.png"):
+        embed_data(small_model(), data.take([0, 1]), distributed=True)
+    found = {"ids": embedded.data.ids.tolist(), "failures": [name for name, _ in embedded.failures]}
+    torch.save(found | {"points": embedded.points, "encodings": embedded.encodings}, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("world", [2, 6])
+def test_processes_embed_together_what_one_embeds(tmp_path, world):
+    """Shares without a readable image, and without any, included."""
+    mp.spawn(embeds_a_share, args=(world, str(tmp_path)), nprocs=world)
+    alone = embed_data(small_model(), images_of_three(tmp_path / "images"))
+    for rank in range(world):
+        found = torch.load(tmp_path / f"{rank}.pt")
+        assert found["ids"] == alone.data.ids.tolist() == ["2.png", "3.png"]
+        assert found["failures"] == [name for name, _ in alone.failures] == ["0.png", "1.png", "4.png"]
+        torch.testing.assert_close(found["points"], alone.points)
+        torch.testing.assert_close(found["encodings"], alone.encodings)
+
+
 def run_cli(*arguments, cwd):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(arguments, capture_output=True, text=True, env=environment, cwd=cwd, timeout=300)
@@ -88,7 +138,13 @@ def run_cli(*arguments, cwd):
 def test_two_processes_train_the_weights_of_one(tmp_path, launcher):
     # No dropout: each process would draw its own.
     options = {k: v for k, v in tiny.config().model.encoder_options.items() if k != "proj_drop_rate"}
-    config = tiny.config(steps=4, model={"encoder_options": options})
+    config = tiny.config(
+        steps=4,
+        model={"encoder_options": options},
+        batch={"classes": 2},
+        training={"validate_every": 2},
+        evaluation={"judge": "validation"},
+    )
     file = tmp_path / "config.yaml"
     configs.write(config, file)
     one = hs.train(config, tmp_path / "one", progress=False)
@@ -104,6 +160,15 @@ def test_two_processes_train_the_weights_of_one(tmp_path, launcher):
     theirs = load_file(one.model_path / "model.safetensors")
     for name, value in theirs.items():
         torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-4)
+    # What the processes judged together is what one finds in their weights, but for the rounding of other batches.
+    two = hs.Run(tmp_path / "two")
+    together = two.report
+    alone = rewrite_report(two, progress=False).to_dict()
+    for name, row in alone["rows"].items():
+        assert together["rows"][name]["queries"] == row["queries"]
+        assert together["rows"][name]["recall@1"] == pytest.approx(row["recall@1"], abs=0.01)
+        assert together["rows"][name]["map_at_r"] == pytest.approx(row["map_at_r"], abs=1e-3)
+    assert [entry["step"] for entry in two.metrics() if "validation/recall@1" in entry] == [2, 4]
     first, second = (hs.Run(tmp_path / name).metrics()[0] for name in ("one", "two"))
     # Adam would forgive gradients of the wrong scale; their norm does not.
     for value in ("loss", "gradient_norm"):

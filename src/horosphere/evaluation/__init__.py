@@ -1,6 +1,6 @@
 """How good embeddings are: streamed, exact retrieval metrics with intervals, and the cosine-in-disguise check.
 
-Imports `spaces` and `errors` only. Training calls it between epochs, studies and the command line call it at the end.
+Imports `spaces`, `errors` and `processes` only. Training calls it between epochs, studies and the command line at the end.
 """
 
 from .bootstrap import class_bootstrap

@@ -4,187 +4,209 @@ A score is within a query's tolerance of exact. Two scores further apart than tw
 other comparison that a metric depends on is made again by `Truth`, in float64.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .scores import Scores
 from .truth import Truth
 
-#: Columns of a block's buffer are a multiple of this, so that its rows can be read in groups and in words.
-ALIGN = 1024
-#: Elements of a block looked at pair by pair at a time: bounds the memory of data in which every distance is a tie.
+#: Pairs looked at one by one at a time: bounds the memory of data in which every distance is a tie.
 _PAIRS = 2**20
-#: Nearest items asked for beyond those that count, so that a tie at the end of the list rarely needs a second look.
-_SLACK = 8
-_GROUP = 64
+#: A query's list of candidates may be this much longer than twice what counts, before all of it is measured.
+_SLACK = 16
+#: Candidates that wait to be sorted.
+_PENDING = 2**18
+#: Scores in a group, whose largest says whether any is worth a look.
+_GROUP = 32
 
 
-@dataclass(frozen=True)
-class Block:
-    """A block of b queries, sorted by label, with its scores (b, w) against the gallery, sorted by label.
+class Ranks:
+    """What a stream of tiles of scores (r, c) has told so far about b queries, on the device of the scores.
 
-    Columns from the gallery's size to w hold −inf. `columns` is the stretch of the gallery with the labels of the block;
-    `same` and `own` (b, stretch) mark the items of a query's class, and the query itself.
+    First come the tiles with the queries' own classes, by `meet_positives`; then, after `seek`, all tiles, by
+    `meet_others`. A tile names its queries by their places in the group, and its items by their places in the gallery.
+
+    Attributes:
+        nearest: exact distance of the nearest positive, (b,).
+        rank: items of other classes met that are strictly closer than that, (b,). The reference:
+            `(d[others] < d[positives].min()).sum()`, d = `space.distance` in float64.
+        candidates: where `lists` is asked for, the items met that may be among a query's R nearest, R = `needed` (b,):
+            places of queries and items, and scores; a superset of those that are. `settle` sorts them by query and score.
     """
 
-    scores: Scores
-    truth: Truth
-    values: Tensor
-    tolerance: Tensor
-    queries: Tensor
-    gallery: Tensor
-    positives: Tensor
-    columns: slice
-    same: Tensor
-    own: Tensor
+    def __init__(
+        self,
+        scores: Scores,
+        truth: Truth,
+        queries: Tensor,
+        gallery: Tensor,
+        labels: Tensor,
+        needed: Tensor,
+        *,
+        lists: bool,
+    ):
+        device = scores.tolerance.device
+        self.scores, self.truth, self.queries, self.gallery = scores, truth, queries, gallery
+        self.query_labels, self.gallery_labels = labels[queries].to(device), labels[gallery].to(device)
+        self.tolerance, self.needed, self.lists = scores.tolerance, needed, lists
+        self.nearest = torch.full((len(queries),), torch.inf, dtype=torch.float64, device=device)
+        self.rank = torch.zeros(len(queries), dtype=torch.int64, device=device)
+        nothing = torch.zeros(0, dtype=torch.int64, device=device)
+        self.candidates: tuple[Tensor, ...] = (nothing, nothing, torch.zeros(0, device=device))
+        self._best = torch.full((len(queries),), -torch.inf, device=device)
+        # No item that scores below its query's floor is among the R nearest.
+        self._floor = torch.full_like(self._best, -torch.inf if lists else torch.inf)
+        self._most = int(needed.max()) if lists else 0
+        self._new: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._pending = 0
 
     def distance(self, row: Tensor, column: Tensor) -> Tensor:
-        """Exact distances of queries to gallery items, by their places in this block."""
-        return self.truth.distance(self.queries[row], self.gallery[column]).to(self.values.device)
+        """Exact distances of queries to gallery items, by their places."""
+        return self.truth.distance(self.queries[row.cpu()], self.gallery[column.cpu()]).to(self.rank.device)
 
-    def groups(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """`rows` a few at a time, so that their pairs fit in memory whatever needs a second look."""
-        return rows.split(max(1, _PAIRS // self.values.shape[1])) if len(rows) else ()
+    def meet_positives(self, rows: slice, columns: slice, values: Tensor) -> None:
+        """A tile with items of the queries' own classes; other items in it do not count here."""
+        r, c = self.positive(rows, columns).nonzero(as_tuple=True)
+        score, r, c = values[r, c], r + rows.start, c + columns.start
+        if self.lists:
+            self._add(r, c, score)
+        self._best.scatter_reduce_(0, r, score.masked_fill(score.isnan(), -torch.inf), "amax")
+        for near in (~(score < (self._best - 2 * self.tolerance)[r])).nonzero().squeeze(1).split(_PAIRS):
+            self.nearest.scatter_reduce_(0, r[near], self.distance(r[near], c[near]), "amin")
+
+    def seek(self) -> None:
+        """Fix what is sought: items closer than `nearest`. Nothing is closer to a query without a positive."""
+        exact = self.scores.of_distance(self.nearest.masked_fill(self.nearest == torch.inf, 0))
+        tolerance = self.tolerance.double()
+        self._low, self._high = (exact - tolerance).float(), (exact + tolerance).float()
+        if self.lists:
+            self.settle()
+
+    def meet_others(self, rows: slice, columns: slice, values: Tensor) -> None:
+        """A tile of all items, in which those of a query's class are −inf."""
+        own = torch.arange(rows.start, rows.stop, device=values.device)
+        if not self.lists:
+            # NaN anywhere in a row makes its maximum NaN, and the row uncertain.
+            some = (~(values.amax(1) < self._low[rows])).nonzero().squeeze(1)
+            own, values = own[some], _some(values, some)
+        if rest := values.shape[1] % _GROUP:
+            values = pad(values, (0, _GROUP - rest), value=-torch.inf)
+        values = values.unflatten(1, (-1, _GROUP))
+        peaks = values.amax(2)
+        if self.lists:
+            self._raise(own, values, peaks)
+        found = (~(peaks < torch.minimum(self._low, self._floor)[own, None])).nonzero()
+        for r, group in (some.unbind(1) for some in found.split(_PAIRS // _GROUP)):
+            near, r, first = values[r, group], own[r], group * _GROUP + columns.start
+            closer = near > self._high[r, None]
+            self.rank.index_add_(0, r, closer.view(torch.uint8).sum(1, dtype=torch.int64))
+            at, place = (~(closer | (near < self._low[r, None])) & (near != -torch.inf)).nonzero(as_tuple=True)
+            strictly = self.distance(r[at], first[at] + place) < self.nearest[r[at]]
+            self.rank.index_add_(0, r[at], strictly.long())
+            if self.lists:
+                at, place = (~(near < self._floor[r, None]) & (near != -torch.inf)).nonzero(as_tuple=True)
+                self._add(r[at], first[at] + place, near[at, place])
+
+    def _raise(self, rows: Tensor, values: Tensor, peaks: Tensor) -> None:
+        """Raise the floor of queries `rows` (r,) where more groups than count of their scores (r, g, n) reach it."""
+        known = peaks if self._most <= peaks.shape[1] else values.flatten(1)
+        k = min(self._most, known.shape[1])
+        crowded = (peaks >= self._floor[rows, None]).sum(1) > self.needed[rows].clamp_max(peaks.shape[1] - 1)
+        some = (crowded & (self.needed[rows] <= k)).nonzero().squeeze(1)
+        rows, known = rows[some], known[some]
+        reached = known.masked_fill_(known.isnan(), -torch.inf).topk(k).values
+        reached = reached.gather(1, self.needed[rows, None] - 1).squeeze(1)
+        self._floor[rows] = torch.maximum(self._floor[rows], reached - 2 * self.tolerance[rows])
+
+    def _add(self, row: Tensor, column: Tensor, score: Tensor) -> None:
+        self._new.append((row, column, score))
+        self._pending += len(row)
+        if self._pending > max(_PENDING, len(self.candidates[0])):
+            self.settle()
+
+    def settle(self) -> None:
+        """Sort the candidates by query and score, and drop those that cannot be among the R nearest."""
+        row, column, score = (torch.cat(columns) for columns in zip(self.candidates, *self._new, strict=True))
+        self._new, self._pending = [], 0
+        order = score.argsort(descending=True)  # NaN first
+        order = order[row[order].argsort(stable=True)]
+        row, column, score = row[order], column[order], score[order]
+        # The R-th best of the scores that are known.
+        size = row.bincount(minlength=len(self.needed))
+        unknown = row[score.isnan()].bincount(minlength=len(self.needed))
+        reached = unknown + self.needed <= size
+        last = (size.cumsum(0) - size + unknown + self.needed - 1)[reached]
+        self._floor[reached] = torch.maximum(self._floor[reached], score[last] - 2 * self.tolerance[reached])
+        kept = ~(score < self._floor[row])
+        row, column, score = row[kept], column[kept], score[kept]
+        # Where too many remain, only the R nearest stay.
+        size = row.bincount(minlength=len(self.needed))
+        crowded = size > 2 * self.needed + _SLACK
+        if crowded.any():
+            kept = ~crowded[row]
+            asked = (~kept).nonzero().squeeze(1)
+            asked = asked[self._order(row[asked], row[asked], column[asked])]
+            starts = (size * crowded).cumsum(0) - size * crowded
+            place = torch.arange(len(asked), device=row.device) - starts[row[asked]]
+            kept[asked[place < self.needed[row[asked]]]] = True
+            row, column, score = row[kept], column[kept], score[kept]
+        self.candidates = row, column, score
+
+    def ranked(self, rows: slice) -> tuple[NDArray, NDArray, NDArray]:
+        """The same-class items among the R nearest of each of `rows` (r,), from settled candidates: row and rank of each, by
+        row and rank (ranks from 1), and the gallery place of each query's nearest item, (r,).
+
+        Among equal distances same-class items come first, then the lower index. The reference, for one query:
+
+            order = np.lexsort((index, ~same, d))       # without the query itself
+            rank = np.flatnonzero(same[order][:R]) + 1
+
+        Sorted by score, items fall into clusters with a gap of more than twice the tolerance between them. Only clusters
+        that hold both positives and negatives, and the nearest, are measured.
+        """
+        row, column, score = self.candidates
+        first, last = torch.searchsorted(row, torch.tensor([rows.start, rows.stop], device=row.device)).tolist()
+        row, column, score = row[first:last], column[first:last].clone(), score[first:last]
+        unknown = score.isnan()
+        starts = torch.searchsorted(row, torch.arange(rows.start, rows.stop, device=row.device))
+        # What float32 cannot tell may belong anywhere, so that its whole list is one cluster.
+        gap = (score[:-1] - score[1:] > 2 * self.tolerance[row[1:]]) & ~unknown[starts][row[1:] - rows.start]
+        cluster = torch.cat([row[:1] * 0, (gap | (row[1:] != row[:-1])).cumsum(0)])
+        same = self._same(row, column)
+        size = cluster.bincount()
+        positives = cluster[same].bincount(minlength=len(size))
+        measure = (positives > 0) & (positives < size)
+        measure[cluster[starts]] |= size[cluster[starts]] > 1
+        asked = measure[cluster].nonzero().squeeze(1)
+        column[asked] = column[asked][self._order(cluster[asked], row[asked], column[asked])]
+        rank = torch.arange(len(row), device=row.device) - starts[row - rows.start] + 1
+        hit = self._same(row, column) & (rank <= self.needed[row])
+        return (row[hit] - rows.start).cpu().numpy(), rank[hit].cpu().numpy(), column[starts].cpu().numpy()
+
+    def _order(self, cluster: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        """The order of pairs by cluster, and in it by exact distance, same-class items first, then the lower index."""
+        keys = (self.gallery[column.cpu()], ~self._same(row, column), self.distance(row, column), cluster)
+        return torch.from_numpy(np.lexsort([key.cpu().numpy() for key in keys])).to(row.device)
+
+    def same(self, rows: slice, columns: slice) -> Tensor:
+        """Which items are of the query's class, itself included: (rows, columns)."""
+        return self.query_labels[rows, None] == self.gallery_labels[columns]
+
+    def positive(self, rows: slice, columns: slice) -> Tensor:
+        """Which items are of the query's class, itself excepted: (rows, columns)."""
+        own = self.queries[rows, None] == self.gallery[columns]
+        return self.same(rows, columns) & ~own.to(self.rank.device)
+
+    def _same(self, row: Tensor, column: Tensor) -> Tensor:
+        return self.query_labels[row] == self.gallery_labels[column]
 
 
-def first_positive(block: Block) -> NDArray[np.int64]:
-    """Items of other classes strictly closer than the nearest of the query's class: (b,). Masks the block's positives.
-
-    The reference: `(d[others] < d[positives].min()).sum()`, d = `space.distance` in float64.
-    """
-    near = block.values[:, block.columns]
-    wanted = block.same & ~block.own
-    own = torch.where(wanted, near, -torch.inf)
-    near.masked_fill_(block.same, -torch.inf)
-    best = own.nan_to_num(nan=-torch.inf).amax(1)
-    floor = best - 2 * block.tolerance
-    rank = torch.zeros(len(best), dtype=torch.int64, device=best.device)
-    # NaN anywhere in a row makes its maximum NaN, and the row uncertain.
-    for rows in block.groups((~(block.values.amax(1) < floor)).nonzero().squeeze(1)):
-        candidates = wanted[rows] & ~(own[rows] < floor[rows, None])
-        r, c = candidates.nonzero(as_tuple=True)
-        c = c + block.columns.start
-        nearest, pick = _smallest(block.distance(rows[r], c), r, len(rows))
-        exact = block.scores.exact(block.queries[rows[r[pick]]], block.gallery[c[pick]], nearest).to(best.device)
-        tolerance = block.tolerance[rows].double()
-        low, high = (exact - tolerance).float()[:, None], (exact + tolerance).float()[:, None]
-
-        values = block.values[rows]
-        closer = values > high
-        further = values < low
-        counted = _count(closer)
-        rank[rows] = counted
-        unclear = (counted + _count(further) < values.shape[1]).nonzero().squeeze(1)
-        r, c = (~(closer[unclear] | further[unclear]) & (values[unclear] != -torch.inf)).nonzero(as_tuple=True)
-        r = unclear[r]
-        strictly = block.distance(rows[r], c) < nearest[r]
-        rank[rows] += torch.bincount(r[strictly], minlength=len(rows))
-    return rank.cpu().numpy()
-
-
-def _smallest(distance: Tensor, row: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """The smallest distance of each row, and the place of one pair that has it: (rows,), (rows,)."""
-    smallest = distance.new_full((rows,), torch.inf).scatter_reduce_(0, row, distance, "amin")
-    place = torch.empty(rows, dtype=torch.int64, device=row.device)
-    at = (distance == smallest[row]).nonzero().squeeze(1)
-    place[row[at]] = at
-    return smallest, place
-
-
-def _count(mask: Tensor) -> Tensor:
-    """True entries of each row of mask (r, w), w a multiple of ALIGN: (r,).
-
-    Bytes are added eight at a time, as words: 128 of them at most, so that no byte overflows into the next.
-    """
-    words = mask.view(torch.int64).view(len(mask), -1, ALIGN // 8).sum(2)
-    return words.view(torch.uint8).view(len(mask), -1).sum(1, dtype=torch.int64)
-
-
-def nearest(block: Block, labels: Tensor, gallery_labels: Tensor) -> tuple[NDArray, NDArray, NDArray]:
-    """The same-class items among each query's R nearest, R its number of positives: row and rank of each, by row and
-    rank (ranks from 1), and the gallery place of each query's nearest item, (b,). Masks the block's own rows.
-
-    Among equal distances same-class items come first, then the lower index. The reference, for one query:
-
-        order = np.lexsort((index, ~same, d))       # without the query itself
-        rank = np.flatnonzero(same[order][:R]) + 1
-    """
-    block.values[:, block.columns].masked_fill_(block.own, -torch.inf)
-    size, need, twice = len(block.gallery), block.positives, 2 * block.tolerance
-    k = min(int(need.max()) + _SLACK, size)
-    values, columns = _top(block.values, k)
-    columns = columns.clamp_max(size - 1)  # the padding ties with the query itself, at −inf: neither is looked at below
-    # The R-th best of the scores that are known: no item further below it than the tolerance is among the R nearest.
-    last = need - 1 + values.isnan().sum(1)
-    reached = last < k
-    floor = values.gather(1, last.clamp_max(k - 1)[:, None]).squeeze(1) - twice
-    floor = torch.where(reached, floor, -torch.inf)
-    complete = reached & ((values[:, -1] < floor) | (k == size))
-
-    positive = gallery_labels[columns] == labels[:, None]
-    # If a positive and a negative are nearer than the tolerance, so are two neighbours in the list between them.
-    unsure = ~(values[:, :-1] - values[:, 1:] > twice[:, None])
-    unsure[:, 1:] &= (positive[:, 1:-1] != positive[:, 2:]) & ~(values[:, 2:] < floor[:, None])
-    certain = complete & ~unsure.any(1)
-
-    place = torch.arange(k, device=values.device)
-    row, rank = (positive & (place < need[:, None]) & certain[:, None]).nonzero(as_tuple=True)
-    first = columns[:, 0].clone()
-    found = [(row.cpu().numpy(), rank.cpu().numpy() + 1)]
-    for rows in block.groups((~certain).nonzero().squeeze(1)):
-        r, c, order = _settle(block, rows, floor[rows], labels[rows], gallery_labels)
-        starts = torch.searchsorted(r, torch.arange(len(rows), device=r.device))
-        c = c[order]
-        first[rows] = c[starts]
-        rank = torch.arange(len(r), device=r.device) - starts[r]
-        hit = (gallery_labels[c] == labels[rows[r]]) & (rank < need[rows[r]])
-        found.append((rows[r[hit]].cpu().numpy(), rank[hit].cpu().numpy() + 1))
-    row, rank = (np.concatenate(column) for column in zip(*found, strict=True))
-    return row, rank, first.cpu().numpy()
-
-
-def _settle(
-    block: Block, rows: Tensor, floor: Tensor, labels: Tensor, gallery_labels: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The items of `rows` that do not score below `floor`: their rows, ascending, their columns, and their exact order.
-
-    Sorted by score, items fall into clusters with a gap of more than twice the tolerance between them. Only clusters that
-    hold both positives and negatives, and the nearest, are measured.
-    """
-    scores = block.values[rows]
-    # −inf is the query itself or the padding; NaN compares as neither, and may belong anywhere.
-    r, c = (~(scores < floor[:, None]) & (scores != -torch.inf)).nonzero(as_tuple=True)
-    score = scores[r, c]
-    by_score = score.argsort(descending=True)
-    by_score = by_score[r[by_score].argsort(stable=True)]
-    r, c, score = r[by_score], c[by_score], score[by_score]
-    same = gallery_labels[c] == labels[r]
-    gap = score[:-1] - score[1:] > 2 * block.tolerance[rows[r[1:]]]
-    gap &= ~scores.isnan().any(1)[r[1:]]
-    cluster = torch.cat([r[:1] * 0, (gap | (r[1:] != r[:-1])).cumsum(0)])
-    size, positives = cluster.bincount(), cluster[same].bincount(minlength=int(cluster[-1]) + 1)
-    measure = (positives > 0) & (positives < size)
-    nearest = cluster[torch.searchsorted(r, torch.arange(len(rows), device=r.device))]
-    measure[nearest] |= size[nearest] > 1
-    asked = measure[cluster].nonzero().squeeze(1)
-    distance = torch.zeros(len(r), dtype=torch.float64, device=r.device)
-    distance[asked] = block.distance(rows[r[asked]], c[asked])
-    keys = (block.gallery[c], ~same, distance, cluster)
-    order = np.lexsort([key.cpu().numpy() for key in keys])
-    return r, c, torch.from_numpy(order).to(r.device)
-
-
-def _top(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`values.topk(k)`, NaN greatest. The k largest lie in the k groups with the largest maxima, found in one cheap pass."""
-    groups = values.shape[1] // _GROUP
-    if groups < 4 * k:
-        return values.topk(k)
-    grouped = values.view(len(values), groups, _GROUP)
-    chosen = grouped.amax(2).topk(k).indices
-    inside = grouped.gather(1, chosen[:, :, None].expand(-1, -1, _GROUP)).flatten(1)
-    top, place = inside.topk(k)
-    return top, chosen.gather(1, place // _GROUP) * _GROUP + place % _GROUP
+def _some(values: Tensor, rows: Tensor) -> Tensor:
+    """Some rows of a tile, contiguous."""
+    if values.is_contiguous():
+        return values.index_select(0, rows)
+    # A transposed tile, read along its memory.
+    return values.mT.index_select(1, rows).mT.contiguous()

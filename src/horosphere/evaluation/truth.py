@@ -13,6 +13,8 @@ _BATCH = 2**15
 #: A whole number of SIMD registers. The last bit of torch's sinh and log1p depends on whether an element falls into a full
 #: register or into the remainder of its batch, and two copies of one point must be exactly as far from a third.
 _LANES = 64
+#: Rows read at a time while looking for copies.
+_CHUNK = 8192
 
 
 class Truth:
@@ -48,8 +50,22 @@ class Truth:
 
 
 def _first_copies(points: Tensor) -> Tensor | None:
-    """For each row, the index of the first row with the same bytes: (n,); None where no two rows are the same."""
-    rows = points.view(torch.uint8).numpy()
-    rows = rows.view(f"V{rows.shape[1]}").ravel()
-    _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
-    return None if len(first) == len(rows) else torch.from_numpy(first[inverse.ravel()])
+    """For each row, the index of the first row with the same bytes: (n,); None where no two rows are the same.
+
+    Rows are compared by a hash first, a chunk at a time. Of unequal rows that share one, which random data never have, some
+    may count as having no copy.
+    """
+    words = points.view(torch.int16 if points.element_size() == 2 else torch.int32)
+    factors = torch.from_numpy(np.random.default_rng(0).integers(-(2**63), 2**63 - 1, words.shape[1], endpoint=True))
+    hashes = torch.empty(len(words), dtype=torch.int64)
+    for start in range(0, len(words), _CHUNK):
+        hashes[start : start + _CHUNK] = (words[start : start + _CHUNK].long() * factors).sum(1)
+    unique, place = hashes.unique(return_inverse=True)
+    if len(unique) == len(points):
+        return None
+    own = torch.arange(len(points))
+    first = torch.full((len(unique),), len(points)).scatter_reduce_(0, place, own, "amin")[place]
+    for copies in (first != own).nonzero().squeeze(1).split(_CHUNK):
+        unequal = (words[copies] != words[first[copies]]).any(1)
+        first[copies[unequal]] = copies[unequal]
+    return first

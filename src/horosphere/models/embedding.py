@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -9,6 +10,7 @@ from tqdm import tqdm
 from ..config import Precision
 from ..data import Failures, RetrievalData, embedding_batches
 from ..errors import InputError
+from ..processes import collect, share
 from .embedder import Embedder, evaluating
 
 #: By the names of `config.Precision`.
@@ -40,12 +42,14 @@ def embed_data(
     workers: int = 0,
     precision: Precision = "32-true",
     progress: str | None = None,
+    distributed: bool = False,
 ) -> Embedded:
     """Embed every image (evaluation views) or every row of features, in order.
 
     Runs in eval mode without gradient, then restores every module's mode. Unreadable images are left out and listed.
     `precision` is the encoder's and the heads', as in training; 16-mixed needs a GPU. `progress` names a bar with rate and
-    time left; None for no bar.
+    time left; None for no bar. With `distributed` each process of `torch.distributed`'s default group embeds its share; all
+    of them call this with the same arguments, and get the whole.
 
     Raises:
         InputError: where no image can be read, and for a precision that the device has not.
@@ -54,21 +58,28 @@ def embed_data(
     if precision not in DTYPES or (precision == "16-mixed" and device.type == "cpu"):
         raise InputError(f"precision={precision!r} on {device.type}: expected 32-true, bf16-mixed, or on a GPU 16-mixed")
     autocast = torch.autocast(device.type, DTYPES[precision], enabled=precision != "32-true")
+    own = share(len(data)) if distributed else slice(0, len(data))
+    mine = data.take(np.arange(own.start, own.stop))
     kept, points, encodings, failures = [], [], [], []
-    bar = tqdm(total=len(data), desc=progress, unit="img", disable=progress is None, leave=False)
+    bar = tqdm(total=len(mine), desc=progress, unit="img", disable=progress is None, leave=False)
     with evaluating(model), torch.inference_mode(), autocast, bar:
-        for batch in embedding_batches(data, model.preprocessing, batch_size=batch_size, workers=workers):
+        for batch in embedding_batches(mine, model.preprocessing, batch_size=batch_size, workers=workers):
             failures += batch.failures
             if len(batch.indices):
                 inputs = batch.images.to(device, non_blocking=True)
                 encoded, placed = model.embed(inputs if model.encoder is None else model.normalise(inputs))
-                kept.append(batch.indices)
+                kept.append(batch.indices + own.start)
                 # A GPU is not waited for until the end; these are then page-locked.
                 points.append(placed.float().to("cpu", non_blocking=True))
                 encodings.append(encoded.float().to("cpu", non_blocking=True))
             bar.update(len(batch.indices) + len(batch.failures))
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    if distributed:
+        kept, points, encodings, failures = (
+            [piece for pieces in shares for piece in pieces]
+            for shares in zip(*collect((kept, points, encodings, failures)), strict=True)
+        )
     if not kept:
         reason = f"; the first, {failures[0][0]}: {failures[0][1]}" if failures else ""
         raise InputError(f"none of the {len(data)} images of {data.name} could be read{reason}")

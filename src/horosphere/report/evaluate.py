@@ -38,8 +38,9 @@ def evaluate_run(
 
 def rewrite_report(run: Run, *, device: str = "auto", workers: int = 2, progress: bool = True) -> Judgement:
     """Judge a trained run again as its config says, and write its report anew."""
-    model, embedded = _embed_judged(run, run.config.evaluation, None, device, workers, progress)
-    return write_report(run, model.to("cpu"), embedded, progress=progress)
+    evaluation = run.config.evaluation
+    model, embedded = _embed_judged(run, evaluation, None, device, workers, progress)
+    return write_report(run, model.to("cpu"), embedded, judge_model(model, embedded, evaluation, progress))
 
 
 def evaluate_encoder(

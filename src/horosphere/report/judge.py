@@ -81,14 +81,16 @@ def _plain(agreement: CosineAgreement) -> dict:
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values}
 
 
-def judge_model(model: Embedder, embedded: Embedded, config: EvaluationConfig, progress: bool = False) -> Judgement:
+def judge_model(
+    model: Embedder, embedded: Embedded, config: EvaluationConfig, progress: bool = False, *, distributed: bool = False
+) -> Judgement:
     """Judge what a model made of a data set, beside what its encoder (or the cached features) gave already."""
     name = "features" if model.encoder is None and embedded.data.images is None else "encoder"
     encodings = {name: embedded.encodings}
     if model.heads.normalise_encoding == "layer":
         # Cosine does not see a change of length, but it sees this one.
         encodings[f"{name}, layer norm"] = NORMALISE["layer"](embedded.encodings)
-    judgement = judge(model.space, embedded.points, embedded.data, config, encodings, progress)
+    judgement = judge(model.space, embedded.points, embedded.data, config, encodings, progress, distributed=distributed)
     return replace(judgement, failures=dict(embedded.failures))
 
 
@@ -99,11 +101,13 @@ def judge(
     config: EvaluationConfig,
     encodings: Mapping[str, Tensor] | None = None,
     progress: bool = False,
+    *,
+    distributed: bool = False,
 ) -> Judgement:
     """Judge points (n, p) of `space` by retrieval over `data`: its test images, or its queries against its gallery.
 
     Rows: the mixture and each part alone; as the control, cosine between the directions of each part that is no sphere; and
-    each of `encodings` (n, width), by name, by cosine.
+    each of `encodings` (n, width), by name, by cosine. `distributed` is `evaluate_retrieval`'s.
 
     Raises:
         InputError: where `config.rank_by` names no row, or the data have nothing to judge.
@@ -122,6 +126,7 @@ def judge(
             gallery=gallery,
             bootstrap=config.bootstrap,
             progress=progress,
+            distributed=distributed,
         )
         rows[name] = Row(name, meaning, report, own_space, own_points)
     agreements = {

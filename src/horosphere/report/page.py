@@ -12,22 +12,22 @@ from ..config import to_yaml
 from ..files import replacing, write_text
 from ..models import Embedded, Embedder
 from ..runs import Run
-from .judge import Judgement, judge_model
+from .judge import Judgement
 
 
-def write_report(run: Run, model: Embedder, embedded: Embedded, *, progress: bool = False) -> Judgement:
-    """Judge a run, write its pictures, report.html and, last, report.json, which marks the run as finished.
+def write_report(run: Run, model: Embedder, embedded: Embedded, judgement: Judgement) -> Judgement:
+    """Write a run's pictures, report.html and, last, report.json, which marks the run as finished; return what is in it.
 
     Args:
         run: the run's folder.
         model: the trained model, on the CPU.
-        embedded: the images to judge on, through the model.
+        embedded: the images it was judged on, through the model.
+        judgement: by `judge_model`, of those images.
     """
     from .pictures import pictures_of, png  # most processes draw nothing, and matplotlib takes long to import
 
     config = run.config
     training = run.training
-    judgement = judge_model(model, embedded, config.evaluation, progress)
     judgement = replace(judgement, failures=training.pop("failures") | judgement.failures)
     pictures = pictures_of(run, model, embedded, judgement)
     (run.folder / "pictures").mkdir(exist_ok=True)

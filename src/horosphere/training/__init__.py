@@ -3,7 +3,6 @@
 Imports every room below it; the command line calls `train` and `resume`.
 """
 
-from .distributed import is_first_process
 from .loop import resume, train
 
-__all__ = ["is_first_process", "resume", "train"]
+__all__ = ["resume", "train"]

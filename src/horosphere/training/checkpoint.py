@@ -8,7 +8,7 @@ from torch import nn
 
 from ..errors import InputError
 from ..files import replacing
-from .distributed import collect, merge, world_size
+from ..processes import collect, merge, world_size
 
 #: Raised when the contents change, so that an older checkpoint says so instead of failing half way.
 VERSION = 1

@@ -1,6 +1,4 @@
-"""Several processes as one: the gather that lets each see the whole batch and sends gradients home."""
-
-import os
+"""Several processes train as one: the gather that lets each see the whole batch and sends gradients home."""
 
 import torch
 import torch.distributed as dist
@@ -9,20 +7,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..models import Embedder
-
-
-def world_size() -> int:
-    """How many processes train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def collect(own) -> list:
-    """What each process gives, in rank order; every process gets all of it."""
-    if world_size() == 1:
-        return [own]
-    everyone: list = [None] * world_size()
-    dist.all_gather_object(everyone, own)
-    return everyone
+from ..processes import world_size
 
 
 def total(x: Tensor) -> Tensor:
@@ -77,13 +62,3 @@ def synchronised(model: Embedder, device: torch.device) -> Embedder:
         )
     model.encoder = convert_sync_batchnorm(model.encoder)
     return model
-
-
-def merge(own: dict) -> dict:
-    """The dictionaries of all processes as one, which each of them gets."""
-    return {key: value for each in collect(own) for key, value in each.items()}
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes and prints, also after the processes' group is gone."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0

@@ -30,11 +30,12 @@ from ..errors import InputError
 from ..evaluation import evaluate_retrieval
 from ..files import write_text
 from ..models import Embedded, Embedder, embed_data
-from ..report import check_headline, write_report
+from ..processes import merge
+from ..report import check_headline, judge_model, write_report
 from ..runs import Run
 from . import checkpoint
 from .chunks import Chunked
-from .distributed import gather, merge, synchronised, total
+from .distributed import gather, synchronised, total
 from .encodings import cached_encodings
 from .metrics import Metrics
 from .profile import Profile, table
@@ -191,13 +192,14 @@ def _train(fabric: Fabric, run: Run, job: _Job, progress: bool) -> Run:
         write_text(run.training_path, json.dumps(_training_facts(job, failures), indent=2) + "\n")
     # Only what follows from the weights is left: a kill from here on costs no more than judging again.
     fabric.barrier()
+    embedded = _embed(job.model, job.judged_inputs, job.config, "embedding" if progress else None)
+    embedded = replace(embedded, data=job.judged.take(np.isin(job.judged.ids, embedded.data.ids)))
+    judgement = judge_model(job.full.to("cpu"), embedded, job.config.evaluation, distributed=True)
     if fabric.world_size > 1:
         torch.distributed.destroy_process_group()
     if fabric.is_global_zero:
-        embedded = _embed(job.model, job.judged_inputs, job.config, "embedding" if progress else None)
-        embedded = replace(embedded, data=job.judged.take(np.isin(job.judged.ids, embedded.data.ids)))
         _note_failures(embedded.failures, dict(job.failures))
-        write_report(run, job.full.to("cpu"), embedded)
+        write_report(run, job.full, embedded, judgement)
         run.checkpoint_path.unlink(missing_ok=True)
     return run
 
@@ -373,11 +375,14 @@ def _entry(value, norm, optimiser, model: Embedder, points, images_per_second: f
 def _validate(model: Embedder, judged: RetrievalData, config: Config) -> dict[str, float]:
     """Recall and MAP@R of the held-out classes, by the whole space."""
     embedded = _embed(model, judged, config)
-    report = evaluate_retrieval(embedded.points, embedded.data.labels, model.space, config.evaluation.ks, bootstrap=0)
+    report = evaluate_retrieval(
+        embedded.points, embedded.data.labels, model.space, config.evaluation.ks, bootstrap=0, distributed=True
+    )
     return {f"validation/{name}": value for name, value in report.metrics().items()}
 
 
 def _embed(model: Embedder, data: RetrievalData, config: Config, progress: str | None = None) -> Embedded:
+    """Every process embeds its share, and has the whole."""
     return embed_data(
         model,
         data,
@@ -385,6 +390,7 @@ def _embed(model: Embedder, data: RetrievalData, config: Config, progress: str |
         workers=config.training.workers,
         precision=config.evaluation.precision,
         progress=progress,
+        distributed=True,
     )
 
 
