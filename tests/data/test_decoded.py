@@ -14,10 +14,12 @@ import torch
 from PIL import Image
 
 from horosphere.data import (
+    ArrayImages,
     Augmentation,
     ClassBalancedSampler,
     Preprocessing,
     RetrievalData,
+    UnreadableImage,
     decode,
     decode_once,
     decoded,
@@ -228,6 +230,25 @@ def in_the_middle(process):
     process.stdin.flush()
     while "(4, 6)" not in process.stdout.readline():
         assert process.poll() is None
+
+
+class Flaky(ArrayImages):
+    """One image cannot be read while `broken`."""
+
+    broken = True
+
+    def read(self, i):
+        if self.broken and i == 3:
+            raise UnreadableImage(self.name(i), "permission denied")
+        return super().read(i)
+
+
+def test_an_image_that_can_be_read_again_is_kept_again(cache, monkeypatch):
+    images = Flaky(np.random.default_rng(0).integers(0, 256, (12, 40, 40, 3), dtype=np.uint8))
+    data = RetrievalData("x", images, None, np.arange(12) // 6, "ab", None, ["train"] * 12)
+    for broken, count in ((True, 11), (True, 11), (False, 12), (False, 12)):
+        monkeypatch.setattr(Flaky, "broken", broken)
+        assert len(kept(data)[0]) == count
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])

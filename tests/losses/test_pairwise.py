@@ -160,6 +160,28 @@ def test_shares_of_the_anchors_add_up_to_the_loss(name, negatives, reduction):
 
 
 @pytest.mark.parametrize("negatives", ["subsets", "batch"])
+def test_a_share_without_anchors_or_without_pairs_is_zero(negatives):
+    """Another process waits for its gradient."""
+    labels = torch.tensor([0, 0, 1, 1, 2, 3] if negatives == "batch" else [0, 0, 1, 1, 2, 2])
+    features = torch.randn(6, 5, requires_grad=True)
+    for anchors in (slice(0, 0), slice(4, 6))[: 1 + (negatives == "batch")]:
+        share = PairwiseCrossEntropy(Hyperbolic(), negatives=negatives)(Hyperbolic()(features), labels, anchors)
+        assert share == 0
+        assert (torch.autograd.grad(share, features)[0] == 0).all()
+
+
+def test_copies_far_from_the_origin():
+    """Their distance is 0 there too, where inner products even in float64 say 24."""
+    space, labels = Hyperbolic(1.0, clip=None), torch.arange(2).repeat_interleave(2)
+    directions = torch.nn.functional.normalize(torch.randn(2, 6, generator=torch.Generator().manual_seed(0)), dim=1)
+    points = (15 * directions).repeat_interleave(2, 0).requires_grad_()
+    loss = PairwiseCrossEntropy(space, 5.0)(points, labels)
+    torch.testing.assert_close(loss.double(), published(space, points, labels, 5.0) / 2, rtol=1e-4, atol=1e-9)
+    loss.backward()
+    assert torch.isfinite(points.grad).all()
+
+
+@pytest.mark.parametrize("negatives", ["subsets", "batch"])
 def test_large_batches_measure_their_positives_in_chunks(monkeypatch, negatives):
     space, labels = Hyperbolic(), torch.arange(20).repeat(3)
     features = torch.randn(60, 5, requires_grad=True)

@@ -150,6 +150,14 @@ def test_a_second_backward_makes_the_blocks_again():
     assert torch.equal(first, second)
 
 
+@pytest.mark.parametrize("call", [lambda s, x: s.pairwise(x), lambda s, x: log_partition(s, x, temperature=0.5)])
+@pytest.mark.parametrize("name", SPACES)
+def test_second_derivatives_are_refused_and_not_wrong(name, call):
+    space, x = SPACES[name](), torch.randn(5, 3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="create_graph"):
+        torch.autograd.grad(call(space, space(x)).sum(), x, create_graph=True)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -158,8 +166,12 @@ def test_a_second_backward_makes_the_blocks_again():
         ({"backend": "gpu"}, "expected one of auto, triton, blocked, reference"),
         ({"precision": "half"}, "expected one of float32, tf32, bf16"),
         ({"precision": "bf16"}, "triton back-end"),
+        ({"precision": "bf16", "backend": "reference"}, "triton back-end"),
+        ({"groups": 0}, "0 groups"),
+        ({"temperature": -1.0}, "a positive number"),
+        ({"y": torch.randn(4, 3, dtype=torch.float64)}, "in one precision"),
     ],
 )
 def test_bad_options_teach(options, words):
     with pytest.raises(ValueError, match=words):
-        log_partition(Sphere(), Sphere()(torch.randn(20, 3)), temperature=0.2, **options)
+        log_partition(Sphere(), Sphere()(torch.randn(20, 3)), **({"temperature": 0.2} | options))

@@ -176,7 +176,7 @@ def _on_disk(pixels: _Pixels, workers: int, progress: bool) -> tuple[Path, np.nd
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path.with_suffix(".lock")):
-            if not (path.is_file() and index.is_file()):
+            if not (path.is_file() and index.is_file()) or _readable_now(pixels, index):
                 for left in path.parent.glob(f".{path.name}.*"):
                     left.unlink()  # of a process that was killed: whoever is alive holds the lock
                 words = _room(pixels, f"disk in {path.parent}", shutil.disk_usage(path.parent).free)
@@ -190,6 +190,12 @@ def _on_disk(pixels: _Pixels, workers: int, progress: bool) -> tuple[Path, np.nd
         ) from error
     content = json.loads(index.read_text(encoding="utf-8"))
     return path, np.array(content["sizes"], np.int64), [(name, reason) for name, reason in content["failures"]]
+
+
+def _readable_now(pixels: _Pixels, index: Path) -> bool:
+    """Whether an image that could not be read when the file was written can be read now."""
+    failed = {name for name, _ in json.loads(index.read_text(encoding="utf-8"))["failures"]}
+    return any(not pixels[i, i + 1][2] for i, name in enumerate(pixels.data.ids.tolist()) if str(name) in failed)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ REDUCTIONS = ("mean", "published")
 NEGATIVES = ("subsets", "batch")
 #: Numbers in float64 of classes whose positives are measured at a time, in large batches.
 _CHUNK = 2**18
+#: Up to this √c‖v‖ inner products in float64 tell points apart to 1e-5/√c; the error grows as e to the power of twice that.
+_NEAR = 3.0
 
 
 class PairwiseCrossEntropy(nn.Module):
@@ -80,6 +82,8 @@ class PairwiseCrossEntropy(nn.Module):
             self._points_checked = True
         labels = labels.unique(return_inverse=True)[1].cpu()  # from 0 on, without gaps
         classes = _classes(labels, anchors)
+        if len(classes) == 0:
+            return 0 * points.sum()  # no anchors, no terms
         if self.negatives == "subsets":
             return self._over_subsets(points, labels, classes)
         return self._over_batch(points, labels, classes)
@@ -121,12 +125,12 @@ class PairwiseCrossEntropy(nn.Module):
                 "no class has two images in the batch, so there are no positives; use data.ClassBalancedSampler"
             )
         # Class after class, the classes of one size together, so that theirs is one table.
-        columns = labels.argsort(stable=True)
-        of_class = columns.split(sizes.tolist())
+        of_class = labels.argsort(stable=True).split(sizes.tolist())
+        by_size = sizes.argsort(stable=True)
         classes = classes[sizes[classes].argsort(stable=True)]
-        rows = torch.cat([of_class[c] for c in classes.tolist()])
+        rows, columns = (torch.cat([of_class[c] for c in some.tolist()]) for some in (classes, by_size))
         anchors, negatives = self._negatives(points, labels, rows, columns, groups=1)
-        total, start = negatives.new_zeros(()), 0
+        total, start = 0 * anchors.sum(), 0
         for size, count in zip(*(t.tolist() for t in sizes[classes].unique(return_counts=True)), strict=True):
             if size > 1:
                 some = slice(start, start + size * count)
@@ -164,15 +168,19 @@ class PairwiseCrossEntropy(nn.Module):
     def _distances(self, classes: Tensor) -> Tensor:
         """Distances between the images of each class (n, d, p): (n, d, d).
 
-        Training makes positives close, where inner products in float32 lose accuracy; so theirs are taken in float64.
+        Training makes positives close, where inner products in float32 lose accuracy; so theirs are taken in float64, and
+        far from the origin, where that would not do, by difference.
         """
+        near = self.space.reach <= _NEAR
 
         def measure(classes: Tensor) -> Tensor:
             exact = classes.to(torch.float64, memory_format=torch.contiguous_format)
-            return self.space.pairwise(exact).to(torch.promote_types(classes.dtype, torch.float32))
+            apart = self.space.pairwise(exact) if near else self.space.distance(exact.unsqueeze(2), exact.unsqueeze(1))
+            return apart.to(torch.promote_types(classes.dtype, torch.float32))
 
-        chunk = max(1, _CHUNK // (classes.shape[1] * max(classes.shape[1:])))
-        if chunk >= len(classes):
+        n, d, columns = classes.shape
+        chunk = max(1, _CHUNK // (d * (max(d, columns) if near else d * columns)))
+        if chunk >= n:
             return measure(classes)
         return torch.cat([checkpoint(measure, some, use_reentrant=False) for some in classes.split(chunk)])
 

@@ -13,7 +13,9 @@ cone point at coincidence: its subgradient there is 0. In float32 distances reac
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from .gram import stretch
+from .precision import first_order
 
 
 def elementwise(x: Tensor, y: Tensor, root: float | Tensor = 1.0) -> Tensor:
@@ -25,11 +27,6 @@ def _polar(x: Tensor) -> tuple[Tensor, Tensor]:
     """Directions (…, d), zero for a zero vector, and norms (…, 1)."""
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / torch.where(norm > torch.finfo(x.dtype).tiny, norm, torch.inf), norm
-
-
-def _slope(norm: Tensor) -> Tensor:
-    """sinh(2ρ)/ρ, which is 2 at 0."""
-    return torch.where(norm > torch.finfo(norm.dtype).tiny, (2 * norm).sinh() / norm, 2)
 
 
 class _Elementwise(torch.autograd.Function):
@@ -49,14 +46,14 @@ class _Elementwise(torch.autograd.Function):
         return (2 * (q + w)).log1p().squeeze(-1)
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, grad):
         x, y, u, rho, v, sigma, step, turn, h, w = ctx.saved_tensors
         weight = grad.unsqueeze(-1) / torch.where(w > 1e-15, w, torch.inf)
         sinh_x, sinh_y, slide = (2 * rho).sinh(), (2 * sigma).sinh(), (2 * step).sinh()
         # Along each radius, then across it: v − u + 2 h u is v less its part along u, by difference.
-        grad_x = u * (slide + 2 * (2 * rho).cosh() * sinh_y * h) - _slope(rho) * sinh_y / 2 * (2 * h * u - turn)
-        grad_y = v * (2 * (2 * sigma).cosh() * sinh_x * h - slide) - _slope(sigma) * sinh_x / 2 * (2 * h * v + turn)
+        grad_x = u * (slide + 2 * (2 * rho).cosh() * sinh_y * h) - stretch(rho) * sinh_y / 2 * (2 * h * u - turn)
+        grad_y = v * (2 * (2 * sigma).cosh() * sinh_x * h - slide) - stretch(sigma) * sinh_x / 2 * (2 * h * v + turn)
         grad_x, grad_y = weight * grad_x, weight * grad_y
         grad_root = (grad_x * x + grad_y * y).sum() if ctx.needs_input_grad[2] else None
         return grad_x * ctx.root, grad_y * ctx.root, grad_root

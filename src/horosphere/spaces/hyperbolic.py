@@ -81,6 +81,12 @@ class Hyperbolic(Space):
         """c as it is now."""
         return float(self._c() if self.log_curvature is None else self._c().detach())
 
+    @property
+    def reach(self) -> float:
+        largest = self.clip if self.fixed_radius is None else self.fixed_radius
+        c = self._curvature if self.log_curvature is None else self.curvature_bounds[1]
+        return math.inf if largest is None else c**0.5 * largest
+
     def forward(self, features: Tensor) -> Tensor:
         v = at_least_float32(features)
         if self.fixed_radius is not None:

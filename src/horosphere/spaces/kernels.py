@@ -10,9 +10,9 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .gram import KINDS
+from .precision import first_order
 
 _LN_2 = 0.6931471805599453
 _LOG2_E = tl.constexpr(1 / _LN_2)
@@ -33,15 +33,16 @@ class Kernels(torch.autograd.Function):
         x, y = problem.x, problem.y
         sums = slopes.new_empty(x.size, plan.groups)
         group = y.size // plan.groups
-        _forward[(triton.cdiv(x.size, _ROWS), plan.groups)](
-            *x.tensors, *y.tensors, slopes, sums, x.size, y.size, group, plan.groups, **problem.constants
-        )
+        with torch.cuda.device_of(slopes):
+            _forward[(triton.cdiv(x.size, _ROWS), plan.groups)](
+                *x.tensors, *y.tensors, slopes, sums, x.size, y.size, group, plan.groups, num_warps=8, **problem.constants
+            )
         ctx.save_for_backward(slopes, sums, *lifted)
         ctx.plan = plan
         return sums * _LN_2
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, grad):
         slopes, sums, *lifted = ctx.saved_tensors
         plan, problem = ctx.plan, _Problem(ctx.plan, slopes, lifted)
@@ -57,26 +58,27 @@ class Kernels(torch.autograd.Function):
             row_groups, column_groups = groups if other else 1, groups if own else 1
             pulled = min(_PULLED, max(16, triton.next_power_of_2(rows.p.shape[2])))
             blocks = row_groups * triton.cdiv(rows.size // row_groups, _ROWS)
-            _backward[(blocks, triton.cdiv(rows.p.shape[2], pulled), len(slopes))](
-                *rows.tensors,
-                *columns.tensors,
-                slopes,
-                sums,
-                grad,
-                grad_p,
-                grad_a,
-                grad_slopes,
-                rows.size,
-                columns.size,
-                rows.size // row_groups,
-                columns.size // column_groups,
-                groups,
-                OWN=own,
-                OTHER=other,
-                PULLED=pulled,
-                num_warps=8,
-                **problem.constants,
-            )
+            with torch.cuda.device_of(slopes):
+                _backward[(blocks, triton.cdiv(rows.p.shape[2], pulled), len(slopes))](
+                    *rows.tensors,
+                    *columns.tensors,
+                    slopes,
+                    sums,
+                    grad,
+                    grad_p,
+                    grad_a,
+                    grad_slopes,
+                    rows.size,
+                    columns.size,
+                    rows.size // row_groups,
+                    columns.size // column_groups,
+                    groups,
+                    OWN=own,
+                    OTHER=other,
+                    PULLED=pulled,
+                    num_warps=8,
+                    **problem.constants,
+                )
             return rows.split(grad_p, grad_a), grad_slopes.sum(1)
 
         if problem.itself:
@@ -101,7 +103,7 @@ class _Side:
             own[:, : p.shape[1]] = p
         self.a = torch.stack([a.squeeze(1) for a in lifted[1::2]])
         # A pointer that is never read where there are no labels.
-        self.labels = self.a if labels is None else labels
+        self.labels = self.a if labels is None else labels.contiguous()
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -144,8 +146,8 @@ def _product(p, q, i, j, n, m, part, WIDTH: tl.constexpr, DEPTH: tl.constexpr, D
     z = tl.zeros((i.shape[0], j.shape[0]), tl.float32)
     for start in range(0, WIDTH, DEPTH):
         k = start + tl.arange(0, DEPTH)
-        left = tl.load(p + (part * n + i[:, None]) * WIDTH + k, mask=(i[:, None] < n) & (k < WIDTH), other=0.0)
-        right = tl.load(q + (part * m + j[:, None]) * WIDTH + k, mask=(j[:, None] < m) & (k < WIDTH), other=0.0)
+        left = tl.load(p + (part * n + i[:, None]).to(tl.int64) * WIDTH + k, mask=(i[:, None] < n) & (k < WIDTH), other=0.0)
+        right = tl.load(q + (part * m + j[:, None]).to(tl.int64) * WIDTH + k, mask=(j[:, None] < m) & (k < WIDTH), other=0.0)
         if HALF:
             left, right = left.to(tl.bfloat16), right.to(tl.bfloat16)
         z = tl.dot(left, tl.trans(right), z, input_precision=DOT)
@@ -194,7 +196,7 @@ def _measure(
     z = own + other - _product(p, q, i, j, n, m, part, WIDTH, DEPTH, DOT, HALF)
     if KIND == _HYPERBOLIC:
         z += own * other
-    z = tl.maximum(z, 0.0)
+    z = tl.where(z < 0, 0.0, z)  # not tl.maximum, which takes NaN for 0
     if ITSELF:
         z = tl.where(i[:, None] == j[None], 0.0, z)
     return _distance(z, KIND)
@@ -251,8 +253,9 @@ def _forward(
         higher = tl.maximum(top, tl.max(logits, 1))
         total = total * tl.exp2(top - higher) + tl.sum(tl.exp2(logits - higher[:, None]), 1)
         top = higher
-    result = tl.where(total > 0, top + tl.log2(tl.where(total > 0, total, 1.0)), -float("inf"))
-    tl.store(sums + i * groups + tl.program_id(1), result, mask=i < n)
+    # A sum of NaN stays NaN.
+    result = tl.where(total == 0, -float("inf"), top + tl.log2(tl.where(total == 0, 1.0, total)))
+    tl.store(sums + i.to(tl.int64) * groups + tl.program_id(1), result, mask=i < n)
 
 
 @triton.jit
@@ -306,8 +309,8 @@ def _backward(
     for columns_group in range(0, m // column_group):
         first = columns_group * column_group
         if OWN:
-            own_sums = tl.load(sums + i * groups + columns_group, mask=i < n, other=float("inf"))[:, None]
-            own_grad = tl.load(grad + i * groups + columns_group, mask=i < n, other=0.0)[:, None]
+            own_sums = tl.load(sums + i.to(tl.int64) * groups + columns_group, mask=i < n, other=float("inf"))[:, None]
+            own_grad = tl.load(grad + i.to(tl.int64) * groups + columns_group, mask=i < n, other=0.0)[:, None]
         for start in range(0, column_group, COLUMNS):
             j = first + start + tl.arange(0, COLUMNS)
             last_column = first + column_group
@@ -330,19 +333,19 @@ def _backward(
                 steep -= tl.sum(tl.where(counts, shares * value_of_target, 0.0), 1)
             if OTHER:
                 inside = j < last_column
-                other_sums = tl.load(sums + j * groups + rows_group, mask=inside, other=float("inf"))[None]
-                other_grad = tl.load(grad + j * groups + rows_group, mask=inside, other=0.0)[None]
+                other_sums = tl.load(sums + j.to(tl.int64) * groups + rows_group, mask=inside, other=float("inf"))[None]
+                other_grad = tl.load(grad + j.to(tl.int64) * groups + rows_group, mask=inside, other=0.0)[None]
                 shares += tl.exp2(logits - other_sums) * other_grad
             weights *= -slope_of_target * shares
             other_a = tl.load(b + target * m + j, mask=j < last_column, other=0.0)
             lift += tl.sum(weights * (1 + hyperbolic * other_a)[None], 1)
-            place = (target * m + j[:, None]) * WIDTH + k
+            place = (target * m + j[:, None]).to(tl.int64) * WIDTH + k
             right = tl.load(q + place, mask=(j[:, None] < last_column) & (k < WIDTH), other=0.0)
             if HALF:
                 pull = tl.dot(weights.to(tl.bfloat16), right.to(tl.bfloat16), pull, input_precision=DOT)
             else:
                 pull = tl.dot(weights, right, pull, input_precision=DOT)
-    tl.store(grad_p + (target * n + i[:, None]) * WIDTH + k, -pull, mask=(i[:, None] < n) & (k < WIDTH))
+    tl.store(grad_p + (target * n + i[:, None]).to(tl.int64) * WIDTH + k, -pull, mask=(i[:, None] < n) & (k < WIDTH))
     if tl.program_id(1) == 0:
         tl.store(grad_a + target * n + i, lift, mask=i < n)
         tl.store(grad_slopes + target * n + i, steep, mask=i < n)

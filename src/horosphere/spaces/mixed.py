@@ -79,6 +79,10 @@ class Mixed(Space):
         return self._weights if self.log_weights is None else self._w().detach().tolist()
 
     @property
+    def reach(self) -> float:
+        return max(part.reach for part in self.parts)
+
+    @property
     def names(self) -> list[str]:
         """The parts' names, numbered where two are alike: ["sphere", "hyperbolic1", "hyperbolic2"]."""
         count, seen, names = Counter(part.name for part in self.parts), Counter(), []

@@ -4,16 +4,16 @@ The matrix of distances is never kept where it is large: blocks of it are made, 
 the gradient. Beside the inputs and their lifted copies that takes O(K·D) memory.
 """
 
+import importlib.util
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from .gram import Gram, values_
-from .precision import full_precision
+from .gram import values_
+from .precision import first_order, full_precision
 from .space import Space
 
 BACKENDS = ("auto", "triton", "blocked", "reference")
@@ -22,7 +22,7 @@ PRECISIONS = ("float32", "tf32", "bf16")
 _LOG2_E = math.log2(math.e)
 #: Rows and columns of a block: a few of its size stay in cache together. A block is no higher than wide.
 _ROWS, _COLUMNS = 256, 1024
-#: Distances kept for the gradient instead of being made again, 32 MB of them.
+#: Pairs whose logits and slopes are kept for the gradient instead of being made again: 16 MB each, in float32, a part.
 _KEPT = 2**22
 #: Where distance / temperature moves faster than this with log(1 + z), the rounding of 1 + z is put right (see `gram`).
 _STEEP = 64.0
@@ -60,7 +60,7 @@ def log_partition(
             where that leaves a sum empty it is −inf. Without labels every pair counts, a point with itself too.
         precision: of the inner products, on CUDA. "float32": exact to float32's rounding. "tf32" and "bf16" round the
             vectors p of `spaces.gram` to 11 and 8 significant bits first: an error of up to 1e-3 and 8e-3 of ‖p‖‖p'‖ in z,
-            of which close pairs lose most. Sums stay float32.
+            of which close pairs lose most. bf16 rounds the gradient's weights too. Sums stay float32.
         backend: "triton" (CUDA), "blocked" (PyTorch, any device), "reference", or "auto": triton where there is CUDA and
             Triton for float32 points, and else blocked.
 
@@ -68,8 +68,12 @@ def log_partition(
         ValueError: for columns that do not divide into the groups, labels that do not fit, or an unknown option.
     """
     columns = x if y is None else y
-    if len(columns) % groups or groups < 1:
+    if groups < 1 or len(columns) == 0 or len(columns) % groups:
         raise ValueError(f"{len(columns)} columns do not divide into {groups} groups of one size")
+    if not isinstance(temperature, Tensor) and not temperature > 0:
+        raise ValueError(f"temperature={temperature}: expected a positive number")
+    if columns.dtype != x.dtype:
+        raise ValueError(f"rows of {x.dtype} and columns of {columns.dtype}: give both in one precision")
     if labels is not None and (labels[0].shape, labels[1].shape) != (x.shape[:1], columns.shape[:1]):
         raise ValueError(
             f"expected a label for each of {len(x)} rows and {len(columns)} columns; given: {tuple(labels[0].shape)} and "
@@ -79,13 +83,15 @@ def log_partition(
         raise ValueError(f"backend={backend!r}: expected one of {', '.join(BACKENDS)}")
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
-    if backend == "reference":
-        return _reference(space, x, y, temperature, groups, labels)
     rows, others = space.gram(x), [] if y is None else space.gram(y)
     if backend == "auto":
-        backend = "triton" if _suits_triton(rows) else "blocked"
+        backend = "triton" if rows[0].p.is_cuda and rows[0].p.dtype == torch.float32 and has_triton() else "blocked"
+    if backend == "triton" and rows[0].p.dtype != torch.float32:
+        raise ValueError(f"backend='triton' is for float32 points; given: {x.dtype}. Use 'blocked'")
     if precision != "float32" and backend != "triton":
         raise ValueError(f"precision={precision!r} is the triton back-end's, for float32 points on CUDA; use float32")
+    if backend == "reference":
+        return _reference(space, x, y, temperature, groups, labels)
     slopes = [gram.scale / temperature for gram in rows]
     slopes = torch.stack([s.to(rows[0].a) if isinstance(s, Tensor) else rows[0].a.new_full((), s) for s in slopes])
     plan = Plan(
@@ -105,14 +111,9 @@ def log_partition(
     return _Blocked.apply(plan, slopes, *lifted)
 
 
-def _suits_triton(grams: list[Gram]) -> bool:
-    if not grams[0].p.is_cuda or grams[0].p.dtype != torch.float32:
-        return False
-    try:
-        import triton  # noqa: F401
-    except ImportError:
-        return False
-    return True
+def has_triton() -> bool:
+    """Whether Triton is installed, as it is with most builds of torch for CUDA."""
+    return importlib.util.find_spec("triton") is not None
 
 
 def _aligned(labels: tuple[Tensor, Tensor], groups: int) -> bool:
@@ -209,7 +210,7 @@ class _Blocked(torch.autograd.Function):
         return sums / _LOG2_E
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, grad):
         slopes, sums, *lifted = ctx.saved_tensors
         wanted = ctx.needs_input_grad

@@ -1,7 +1,7 @@
 """The Poincaré ball's own operations, on ball coordinates (…, d) inside radius 1/√c, sectional curvature −c, c > 0.
 
-For conversions and for work at a few points; distances for training and search come from `geodesic`, which never goes
-near the ball's boundary. Tangent vectors at x are in ball coordinates: their length is λ_x‖v‖, λ_x = 2/(1 − c‖x‖²).
+For conversions and for work at a few points; distances for training and search come from `gram` and `geodesic`, which
+never go near the ball's boundary. Tangent vectors at x are in ball coordinates: their length is λ_x‖v‖, λ_x = 2/(1 − c‖x‖²).
 """
 
 import torch

@@ -1,6 +1,7 @@
-"""Distances run in float32 or better, whatever the caller has set."""
+"""Distances run in float32 or better, whatever the caller has set; and their gradients are of first order."""
 
-from collections.abc import Generator
+import functools
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import torch
@@ -22,3 +23,17 @@ def full_precision(device: torch.device) -> Generator[None, None, None]:
             yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def first_order(backward: Callable) -> Callable:
+    """A hand-written backward that refuses to be differentiated again: what it gives would lack the second derivative."""
+
+    @functools.wraps(backward)
+    def checked(ctx, *grads):
+        if torch.is_grad_enabled():  # as it is under create_graph=True alone
+            raise RuntimeError(
+                "this gradient is written by hand and has no derivative of its own: leave out create_graph=True"
+            )
+        return backward(ctx, *grads)
+
+    return checked

@@ -27,6 +27,11 @@ class Space(nn.Module, ABC):
         """One word for tables and logs."""
         return type(self).__name__.lower()
 
+    @property
+    def reach(self) -> float:
+        """Largest √c‖v‖ of a hyperbolic part's points, infinite where nothing bounds it; 0 without one."""
+        return 0.0
+
     def dim(self, features: int) -> int:
         """Columns of the points that `features` columns of features give."""
         return features

@@ -33,6 +33,7 @@ from ..models import Embedded, Embedder, embed_data
 from ..processes import merge
 from ..report import check_headline, judge_model, write_report
 from ..runs import Run
+from ..spaces.partition import has_triton
 from . import checkpoint
 from .chunks import Chunked
 from .distributed import gather, synchronised, total
@@ -94,8 +95,8 @@ def _launch(config: Config) -> Fabric:
         raise InputError("evaluation.precision is 16-mixed, which needs a GPU: take bf16-mixed or 32-true on a CPU")
     if training.accelerator == "cuda" and on_cpu:
         raise InputError("training.accelerator is cuda, but torch sees no GPU here: set it to cpu or auto")
-    if config.loss.precision != "float32" and on_cpu:
-        raise InputError(f"loss.precision is {config.loss.precision}, which needs a GPU: set it to float32")
+    if config.loss.precision != "float32" and (on_cpu or not has_triton()):
+        raise InputError(f"loss.precision is {config.loss.precision}, which needs a GPU and Triton: set it to float32")
     precision = training.precision
     if precision == "16-mixed" and on_cpu:
         precision = "bf16-mixed"

@@ -49,7 +49,7 @@ class Profile:
 
     def mark_gradient(self, x: Tensor, part: str) -> None:
         """Mark `part` in the backward pass, when the gradient of `x` is there."""
-        if self._on:
+        if self._on and x.requires_grad:
             x.register_hook(lambda _: self.mark(part))
 
     def end_step(self) -> None:
