@@ -40,6 +40,7 @@ def test_labels_of_any_layout():
     torch.testing.assert_close(*sums)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # numpy's, in the interpreter
 @pytest.mark.parametrize("backend", ["triton", "blocked"])
 def test_what_is_no_number_stays_none(backend):
     """NaN, and norms at which float32 overflows, must reach the loop's check."""
