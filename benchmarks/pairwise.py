@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 from horosphere.losses import PairwiseCrossEntropy
 from horosphere.spaces import Hyperbolic, Mixed, Space, Sphere, log_partition
 
-from .retrieval import peak
+from .retrieval import peak, product
 
 K, LARGE, PLAIN, DIM, TEMPERATURE = 900, 32_768, 8_192, 128, 0.2
 ROUNDS = 25
@@ -39,13 +39,6 @@ def floor(x: Tensor, gradient: Tensor) -> None:
     _ = x @ x.mT
     _ = gradient @ x
     _ = gradient.mT @ x
-
-
-def product(x: Tensor, y: Tensor, rows: int = 1024) -> None:
-    """x yᵀ in blocks of rows, into one buffer."""
-    buffer = torch.empty(rows, len(y))
-    for some in x.split(rows):
-        torch.mm(some, y.mT, out=buffer[: len(some)])
 
 
 def ours(x: Tensor, labels: Tensor, loss: PairwiseCrossEntropy) -> float:

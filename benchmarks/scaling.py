@@ -21,8 +21,8 @@ from horosphere.losses import PairwiseCrossEntropy
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Space, Sphere
 
 from . import retrieval
-from .pairwise import TEMPERATURE, best, product
-from .retrieval import peak
+from .pairwise import TEMPERATURE, best
+from .retrieval import peak, product
 
 #: (batch, dimensions, images a class, parts, processes) of each measurement.
 LOSSES = [

@@ -83,15 +83,16 @@ def log_partition(
         raise ValueError(f"backend={backend!r}: expected one of {', '.join(BACKENDS)}")
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
-    rows, others = space.gram(x), [] if y is None else space.gram(y)
+    single = x.dtype != torch.float64  # half precision is computed in float32
     if backend == "auto":
-        backend = "triton" if rows[0].p.is_cuda and rows[0].p.dtype == torch.float32 and has_triton() else "blocked"
-    if backend == "triton" and rows[0].p.dtype != torch.float32:
+        backend = "triton" if x.is_cuda and single and has_triton() else "blocked"
+    if backend == "triton" and not single:
         raise ValueError(f"backend='triton' is for float32 points; given: {x.dtype}. Use 'blocked'")
     if precision != "float32" and backend != "triton":
         raise ValueError(f"precision={precision!r} is the triton back-end's, for float32 points on CUDA; use float32")
     if backend == "reference":
         return _reference(space, x, y, temperature, groups, labels)
+    rows, others = space.gram(x), [] if y is None else space.gram(y)
     slopes = [gram.scale / temperature for gram in rows]
     slopes = torch.stack([s.to(rows[0].a) if isinstance(s, Tensor) else rows[0].a.new_full((), s) for s in slopes])
     plan = Plan(
