@@ -3,13 +3,11 @@
 import dataclasses
 from typing import Any
 
-from torch import nn
-
 from . import spaces
-from .config import Config, DataConfig, PartConfig, SpaceConfig
+from .config import Config, DataConfig, PairwiseConfig, PartConfig, SpaceConfig
 from .data import RetrievalData, load_data
 from .errors import InputError
-from .losses import ConvexCombination, PairwiseCrossEntropy
+from .losses import ConvexCombination, Loss, PairwiseCrossEntropy
 from .models import Embedder
 from .spaces import Euclidean, Hyperbolic, Mixed, Space, Sphere
 
@@ -38,9 +36,11 @@ def _part(config: PartConfig) -> Space:
     return {"sphere": Sphere, "euclidean": Euclidean}[config.kind]()
 
 
-def loss(config: Config, space: Space) -> nn.Module:
-    """The loss on points of `space`."""
+def loss(config: Config, space: Space, classes: int) -> Loss:
+    """The loss on points of `space`, for `classes` training classes labelled from 0 on."""
     options = config.loss
+    if not isinstance(options, PairwiseConfig):
+        raise InputError(f"loss.kind={options.kind}: there is no such loss")
     shared = {"reduction": options.reduction, "negatives": options.negatives, "precision": options.precision}
     with _as_input_error():
         if options.mixing == "distances":
@@ -55,7 +55,7 @@ def loss(config: Config, space: Space) -> nn.Module:
         if len(temperatures) != len(space.parts):
             raise InputError(f"{len(space.parts)} parts but {len(temperatures)} loss.part_temperatures; give one a part")
         parts = zip(space.parts, temperatures, strict=True)
-        losses: list[nn.Module] = [PairwiseCrossEntropy(part, temperature, **shared) for part, temperature in parts]
+        losses: list[Loss] = [PairwiseCrossEntropy(part, temperature, **shared) for part, temperature in parts]
         return ConvexCombination(space, losses, space.weights)
 
 

@@ -90,7 +90,7 @@ def test_hyp_vit_is_one_geometry_at_temperature_0_2(name):
     else:
         assert (space["kind"], space["curvature"], space["clip"], space["radius"]) == ("hyperbolic", 0.1, 2.3, None)
         assert space["clipping"] == "hard" and not space["learnable_curvature"]
-    assert build.loss(config, build.space(config.space)).temperature == 0.2
+    assert build.loss(config, build.space(config.space), classes=100).temperature == 0.2
     assert config.model.heads == "shared" and config.model.normalise_encoding == "none"
 
 
@@ -101,7 +101,7 @@ def test_mixtures_are_the_variants_of_losses(name):
     make = {"mix": hypmix.code, "mix-paper": hypmix.paper, "mix-radial": hypmix.radial}[family]
     variant = make(WEIGHTS[data_of(name)])
     space = build.space(config.space)
-    loss = build.loss(config, space)
+    loss = build.loss(config, space, classes=100)
     assert space.describe() == variant.space.describe()
     assert (config.model.heads, config.model.normalise_encoding) == (variant.heads, variant.normalise_encoding)
     for option in ("temperature", "reduction", "negatives"):
@@ -151,7 +151,7 @@ def test_one_step(name):
     sampler = ClassBalancedSampler(data.labels, classes=2, images=2)
     batch = next(training_batches(data, sampler, preprocessing, config.data.augmentation, stop=1))
     assert batch.images.shape == (4, 3, 224, 224) and not batch.failures
-    loss = build.loss(config, model.space)
+    loss = build.loss(config, model.space, classes=100)
     groups = model.parameter_groups(config.optimiser.weight_decay)
     assert [group["weight_decay"] for group in groups] == [0.01]
     optimiser = torch.optim.AdamW(groups, lr=config.optimiser.lr)
@@ -189,7 +189,7 @@ def test_the_loss_takes_a_whole_batch_of_the_real_set(name):
 
     space = build.space(config.space)
     features = torch.randn(len(drawn), config.model.dim, requires_grad=True)
-    value = build.loss(config, space)(points_of(space, config.model.heads, features), torch.from_numpy(drawn))
+    value = build.loss(config, space, classes=100)(points_of(space, config.model.heads, features), torch.from_numpy(drawn))
     value.backward()
     assert value.isfinite() and features.grad.isfinite().all() and features.grad.any()
     # Random points: each of the d(d − 1) pairs of subsets costs about the logarithm of its 2N − 1 terms, or more.

@@ -18,7 +18,7 @@ from horosphere.config import OptimiserConfig
 from horosphere.errors import InputError
 from horosphere.models import embed_data
 from horosphere.report import judge_model, rewrite_report
-from horosphere.training.loop import rate
+from horosphere.training.optimiser import rate
 
 from . import tiny
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from horosphere import recipes
-from horosphere.config import Config, LossConfig, ModelConfig, PartConfig, SpaceConfig
+from horosphere.config import Config, ModelConfig, PairwiseConfig, PartConfig, SpaceConfig
 
 
 def config(steps: int = 6, **changes) -> Config:
@@ -14,7 +14,7 @@ def config(steps: int = 6, **changes) -> Config:
         demo,
         model=ModelConfig("vit_tiny_patch16_224", options, freeze="none", dim=8, heads="split"),
         space=SpaceConfig((PartConfig("sphere"), PartConfig("hyperbolic"))),
-        loss=LossConfig(negatives="batch"),
+        loss=PairwiseConfig(negatives="batch"),
         batch=dataclasses.replace(demo.batch, classes=4, images=4),
         training=dataclasses.replace(demo.training, steps=steps, log_every=2, checkpoint_every=2, accelerator="cpu"),
         evaluation=dataclasses.replace(demo.evaluation, bootstrap=50),

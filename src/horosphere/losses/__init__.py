@@ -5,6 +5,7 @@ Imports `spaces` only; `training` builds losses from a config.
 
 from . import hypmix
 from .hypmix import ConvexCombination
+from .loss import Loss
 from .pairwise import PairwiseCrossEntropy
 
-__all__ = ["ConvexCombination", "PairwiseCrossEntropy", "hypmix"]
+__all__ = ["ConvexCombination", "Loss", "PairwiseCrossEntropy", "hypmix"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ..spaces import Hyperbolic, Mixed, Space, Sphere
+from .loss import Loss
 from .pairwise import PairwiseCrossEntropy
 
 
@@ -64,13 +65,13 @@ def convex(share: float = 0.5, temperature: float = 0.2) -> Variant:
     return Variant(space, space, "split", "l2", ConvexCombination(space, losses, [1 - share, share]))
 
 
-class ConvexCombination(nn.Module):
+class ConvexCombination(Loss):
     """Σ share_m · loss_m over the parts of a mixture, each loss on its own part's points; called as those are.
 
     Raises ValueError unless there is a loss and a share for each part, and the shares are non-negative with sum 1.
     """
 
-    def __init__(self, space: Mixed, losses: list[nn.Module], shares: list[float]):
+    def __init__(self, space: Mixed, losses: list[Loss], shares: list[float]):
         super().__init__()
         if not len(losses) == len(shares) == len(space.parts):
             raise ValueError(

@@ -1,12 +1,13 @@
 """The pairwise cross-entropy of Hyp-ViT, in any space."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
 from ..spaces import Space, log_partition
 from ..spaces.partition import BACKENDS, PRECISIONS
+from .loss import Loss
 
 REDUCTIONS = ("mean", "published")
 NEGATIVES = ("subsets", "batch")
@@ -16,7 +17,7 @@ _CHUNK = 2**18
 _NEAR = 3.0
 
 
-class PairwiseCrossEntropy(nn.Module):
+class PairwiseCrossEntropy(Loss):
     """−log of the softmax share of each positive among its negatives, logits −D/τ (Hyp-ViT, Eq. 5).
 
     Called as `loss(points, labels)`: points (K, p) of `space`, labels (K,) integers with the classes in any order; labels on

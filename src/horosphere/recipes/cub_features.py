@@ -14,6 +14,7 @@ from ..config import (
     LossConfig,
     ModelConfig,
     OptimiserConfig,
+    PairwiseConfig,
     PartConfig,
     SpaceConfig,
     TrainingConfig,
@@ -25,21 +26,21 @@ STATUS = "run, three seeds: docs/results.md"
 
 @recipe("cub-features-sphere", "birds: a head on frozen MobileNetV2 features, sphere; seconds", status=STATUS)
 def cub_features_sphere() -> Config:
-    return _config(PartConfig("sphere"), temperature=0.2)
+    return experiment(PairwiseConfig(temperature=0.2), PartConfig("sphere"))
 
 
 @recipe("cub-features-hyperbolic", "birds: a head on frozen MobileNetV2 features, hyperbolic; seconds", status=STATUS)
 def cub_features_hyperbolic() -> Config:
     # A head's output has a norm near 11, so with Hyp-ViT's clip every point is at the clip and the ball ranks as cosine.
     # It was chosen all the same: with a clip of 23 at c = 0.01 the radius lived, and retrieval fell by six points.
-    return _config(PartConfig("hyperbolic", curvature=0.1, clip=2.3), temperature=0.36)
+    return experiment(PairwiseConfig(temperature=0.36), PartConfig("hyperbolic", curvature=0.1, clip=2.3))
 
 
 @recipe("cub-features-mixed", "birds: two heads on frozen MobileNetV2 features, sphere + hyperbolic; seconds", status=STATUS)
 def cub_features_mixed() -> Config:
     # A clip just below the norms' mean at a curvature to match. 0.05 brings the ball's distances, up to 40, to the sphere's.
     ball = PartConfig("hyperbolic", weight=0.05, curvature=0.01, clip=10.0)
-    return _config(PartConfig("sphere"), ball, temperature=0.2, heads="split")
+    return experiment(PairwiseConfig(temperature=0.2), PartConfig("sphere"), ball, heads="split")
 
 
 @recipe(
@@ -49,10 +50,11 @@ def cub_features_mixed() -> Config:
 )
 def cub_features_spheres() -> Config:
     # What of the mixture's gain is a second head, and what a second geometry?
-    return _config(PartConfig("sphere"), PartConfig("sphere"), temperature=0.4, heads="split")
+    return experiment(PairwiseConfig(temperature=0.4), PartConfig("sphere"), PartConfig("sphere"), heads="split")
 
 
-def _config(*parts: PartConfig, temperature: float, heads: Literal["shared", "split"] = "shared") -> Config:
+def experiment(loss: LossConfig, *parts: PartConfig, heads: Literal["shared", "split"] = "shared") -> Config:
+    """A loss in a space, with the data, the encoder and the budget that all versions share."""
     return Config(
         data=DataConfig(
             layout="cub",
@@ -76,7 +78,7 @@ def _config(*parts: PartConfig, temperature: float, heads: Literal["shared", "sp
             normalise_encoding="layer",
         ),
         space=SpaceConfig(parts=parts),
-        loss=LossConfig(temperature=temperature, negatives="subsets"),
+        loss=loss,
         batch=BatchConfig(classes=25, images=8),
         # 1e-3 forgets more of the features, 3e-5 learns too little in 200 steps.
         optimiser=OptimiserConfig(lr=1e-4, weight_decay=0.01, schedule="cosine", warmup=20),

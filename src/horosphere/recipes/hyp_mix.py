@@ -9,7 +9,7 @@ from functools import partial
 from itertools import product
 from typing import Literal
 
-from ..config import Config, LossConfig, PartConfig, SpaceConfig
+from ..config import Config, PairwiseConfig, PartConfig, SpaceConfig
 from .hyp_vit import BALL, CARS_BATCH, DATA, ENCODERS, NO_GPU, NOT_RUN, PAIRWISE, SPHERE, VIEWS, experiment
 from .registry import recipe
 
@@ -27,7 +27,7 @@ def code(encoder: str, data: str) -> Config:
     """The published code: logit cosine/0.05 − λ D_hyp/0.2, which is −(10 D_cos + 5λ D_hyp), over one normalised head."""
     sphere = PartConfig("sphere", weight=10.0)
     ball = PartConfig("hyperbolic", weight=5 * WEIGHTS[data], curvature=0.1, radius=1.0)
-    loss = LossConfig(temperature=1.0, reduction="published")
+    loss = PairwiseConfig(temperature=1.0, reduction="published")
     return experiment(ENCODERS[encoder], data, SpaceConfig((sphere, ball)), loss, rank_by="sphere")
 
 

@@ -15,9 +15,9 @@ from ..config import (
     Config,
     DataConfig,
     EvaluationConfig,
-    LossConfig,
     ModelConfig,
     OptimiserConfig,
+    PairwiseConfig,
     PartConfig,
     SpaceConfig,
     TrainingConfig,
@@ -65,7 +65,7 @@ DATA = {
 SPHERE = PartConfig("sphere")
 BALL = PartConfig("hyperbolic", curvature=0.1, clip=2.3)
 # The paper's 0.2 for the ball; on the sphere the code's cosine/0.1, which is (2 − 2 cosine)/0.2.
-PAIRWISE = LossConfig(temperature=0.2, reduction="published")
+PAIRWISE = PairwiseConfig(temperature=0.2, reduction="published")
 METHODS = {"sph": ("Sph", SPHERE), "hyp": ("Hyp", BALL)}
 
 # Recall@1 in %, head (Table 2) / encoder (Table 3), in the order of DATA.
@@ -108,7 +108,7 @@ def experiment(
     encoder: Encoder,
     data: str,
     space: SpaceConfig,
-    loss: LossConfig = PAIRWISE,
+    loss: PairwiseConfig = PAIRWISE,
     *,
     batch: BatchConfig | None = None,
     heads: Literal["shared", "split"] = "shared",

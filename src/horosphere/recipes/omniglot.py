@@ -13,6 +13,7 @@ from ..config import (
     LossConfig,
     ModelConfig,
     OptimiserConfig,
+    PairwiseConfig,
     PartConfig,
     SpaceConfig,
     TrainingConfig,
@@ -33,7 +34,7 @@ BALL = PartConfig("hyperbolic", curvature=1.0, clip=2.3)
 )
 def omniglot_sphere() -> Config:
     # The best of 0.025, 0.05, 0.1 and 0.2.
-    return _config(PartConfig("sphere"), temperature=0.05)
+    return experiment(PairwiseConfig(temperature=0.05), PartConfig("sphere"))
 
 
 @recipe(
@@ -43,7 +44,7 @@ def omniglot_sphere() -> Config:
 )
 def omniglot_hyperbolic() -> Config:
     # The best of 0.1, 0.2 and 0.4, and of Hyp-ViT's ball at 0.2.
-    return _config(BALL, temperature=0.1, normalise_encoding="l2")
+    return experiment(PairwiseConfig(temperature=0.1), BALL, normalise_encoding="l2")
 
 
 @recipe(
@@ -53,10 +54,14 @@ def omniglot_hyperbolic() -> Config:
 )
 def omniglot_mixed() -> Config:
     # The best of 0.1, 0.2 and 0.4, and of Hyp-ViT's ball at 0.4.
-    return _config(PartConfig("sphere"), BALL, temperature=0.1, heads="split", normalise_encoding="l2")
+    return experiment(PairwiseConfig(temperature=0.1), PartConfig("sphere"), BALL, heads="split", normalise_encoding="l2")
 
 
-def _config(*parts: PartConfig, temperature: float, **model) -> Config:
+def experiment(loss: LossConfig, *parts: PartConfig, **model) -> Config:
+    """A loss in a space, with the data, the encoder and the budget that all versions share.
+
+    `model` are fields of ModelConfig.
+    """
     return Config(
         data=DataConfig(
             layout="omniglot",
@@ -82,7 +87,7 @@ def _config(*parts: PartConfig, temperature: float, **model) -> Config:
             **model,
         ),
         space=SpaceConfig(parts=parts),
-        loss=LossConfig(temperature=temperature, negatives="subsets"),
+        loss=loss,
         # No worse than 150 classes with 2 images.
         batch=BatchConfig(classes=75, images=4),
         # From nothing, 5e-3 gave more than 2e-3.

@@ -1,8 +1,8 @@
 """Recipes by name."""
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 
@@ -26,6 +26,7 @@ class Recipe:
         deviations: where it differs from the paper or its code, each with the reason.
         status: whether it was run, and where its figures are; or why not.
         make: makes the config.
+        choices: dotted options and the values of each that `horosphere compare` tries on validation.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Recipe:
     deviations: tuple[str, ...]
     status: str
     make: Callable[[], Config]
+    choices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def config(self) -> Config:
         """The complete config."""
@@ -41,14 +43,20 @@ class Recipe:
 
 
 def recipe(
-    name: str, summary: str, *, source: str = "ours", deviations: tuple[str, ...] = (), status: str
+    name: str,
+    summary: str,
+    *,
+    source: str = "ours",
+    deviations: tuple[str, ...] = (),
+    status: str,
+    choices: Mapping[str, tuple[float, ...]] | None = None,
 ) -> Callable[[Callable[[], Config]], Callable[[], Config]]:
     """Decorator: make a function that returns a config known as a recipe."""
 
     def register(make: Callable[[], Config]) -> Callable[[], Config]:
         if name in _recipes:
             raise ValueError(f"two recipes are called {name!r}")
-        _recipes[name] = Recipe(name, summary, source, deviations, status, make)
+        _recipes[name] = Recipe(name, summary, source, deviations, status, make, choices or {})
         return make
 
     return register

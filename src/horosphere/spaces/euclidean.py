@@ -1,5 +1,7 @@
 """Flat space, the control."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,8 @@ from .space import Space, check_finite, quantiles
 
 class Euclidean(Space):
     """Features as they are, with D(x, y) = ‖x − y‖."""
+
+    diameter = math.inf
 
     def forward(self, features: Tensor) -> Tensor:
         return at_least_float32(features)

@@ -82,10 +82,19 @@ class Hyperbolic(Space):
         return float(self._c() if self.log_curvature is None else self._c().detach())
 
     @property
-    def reach(self) -> float:
+    def diameter(self) -> float:
+        """Four times the largest norm."""
+        return 4 * self._largest_norm
+
+    @property
+    def _largest_norm(self) -> float:
         largest = self.clip if self.fixed_radius is None else self.fixed_radius
+        return math.inf if largest is None else largest
+
+    @property
+    def reach(self) -> float:
         c = self._curvature if self.log_curvature is None else self.curvature_bounds[1]
-        return math.inf if largest is None else c**0.5 * largest
+        return c**0.5 * self._largest_norm
 
     def forward(self, features: Tensor) -> Tensor:
         v = at_least_float32(features)

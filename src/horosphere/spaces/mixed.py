@@ -83,6 +83,10 @@ class Mixed(Space):
         return max(part.reach for part in self.parts)
 
     @property
+    def diameter(self) -> float:
+        return sum(weight * part.diameter for weight, part in zip(self.weights, self.parts, strict=True) if weight)
+
+    @property
     def names(self) -> list[str]:
         """The parts' names, numbered where two are alike: ["sphere", "hyperbolic1", "hyperbolic2"]."""
         count, seen, names = Counter(part.name for part in self.parts), Counter(), []

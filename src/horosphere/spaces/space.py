@@ -32,6 +32,11 @@ class Space(nn.Module, ABC):
         """Largest √c‖v‖ of a hyperbolic part's points, infinite where nothing bounds it; 0 without one."""
         return 0.0
 
+    @property
+    @abstractmethod
+    def diameter(self) -> float:
+        """Largest distance of two points, infinite where nothing bounds it."""
+
     def dim(self, features: int) -> int:
         """Columns of the points that `features` columns of features give."""
         return features

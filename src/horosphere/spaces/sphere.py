@@ -17,6 +17,7 @@ class Sphere(Space):
     """
 
     has_origin = False
+    diameter = 4.0
 
     def forward(self, features: Tensor) -> Tensor:
         features = at_least_float32(features)

@@ -1,5 +1,6 @@
 """All that a run needs to go on as if it had never stopped."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,11 +12,21 @@ from ..files import replacing
 from ..processes import collect, merge, world_size
 
 #: Raised when the contents change, so that an older checkpoint says so instead of failing half way.
-VERSION = 1
+VERSION = 2
 
 
-def save(path: Path, *, step: int, model: nn.Module, optimiser: torch.optim.Optimizer, scaler: dict, failures: dict) -> None:
+def save(
+    path: Path,
+    *,
+    step: int,
+    modules: Mapping[str, nn.Module],
+    optimiser: torch.optim.Optimizer,
+    scaler: dict,
+    failures: dict,
+) -> None:
     """Write a checkpoint after `step` steps, all of it or nothing. Every process calls this; the first one writes.
+
+    `modules` are what has a state by name: the model, and a loss with its proxies or its memory.
 
     The sampler and the augmentation are functions of (seed, step), so the step is their whole state.
     """
@@ -27,7 +38,7 @@ def save(path: Path, *, step: int, model: nn.Module, optimiser: torch.optim.Opti
     state = {
         "version": VERSION,
         "step": step,
-        "model": model.state_dict(),
+        "modules": {name: module.state_dict() for name, module in modules.items()},
         "optimiser": optimiser.state_dict(),
         "scaler": scaler,
         "random": random,

@@ -1,5 +1,7 @@
 """Several processes train as one: the gather that lets each see the whole batch and sends gradients home."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.distributed as dist
 from timm.layers import convert_sync_batchnorm
@@ -26,6 +28,16 @@ def gather(x: Tensor) -> Tensor:
     parameters are those of one process on the same global batch.
     """
     return _Gather.apply(x) if world_size() > 1 else x
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Average over processes the gradients of what DDP does not know: the proxies of a loss."""
+    if world_size() > 1:
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            dist.all_reduce(parameter.grad, dist.ReduceOp.SUM)
+            parameter.grad /= world_size()
 
 
 class _Gather(torch.autograd.Function):

@@ -1,34 +1,23 @@
 """The training loop: one file to read from top to bottom."""
 
 import json
-import logging
 import math
-import os
-import signal
 import sys
-import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
-try:
-    from lightning_fabric import Fabric
-    from lightning_fabric.utilities.seed import seed_everything
-except ImportError:  # the same library inside the larger package
-    from lightning.fabric import Fabric  # ty: ignore[import-not-found]
-    from lightning.fabric.utilities.seed import seed_everything  # ty: ignore[import-not-found]
-
 from .. import build
-from ..config import Config, OptimiserConfig
+from ..config import Config, PairwiseConfig
 from ..data import ClassBalancedSampler, Failures, Preprocessing, RetrievalData, decode_once, training_batches
 from ..errors import InputError
 from ..evaluation import evaluate_retrieval
 from ..files import write_text
+from ..losses import Loss
 from ..models import Embedded, Embedder, embed_data
 from ..processes import merge
 from ..report import check_headline, judge_model, write_report
@@ -36,14 +25,13 @@ from ..runs import Run
 from ..spaces.partition import has_triton
 from . import checkpoint
 from .chunks import Chunked
-from .distributed import gather, synchronised, total
+from .distributed import average_gradients, gather, synchronised, total
 from .encodings import cached_encodings
+from .interrupt import Interrupt
+from .launch import Fabric, has_gpu, launch, seed_everything
 from .metrics import Metrics
+from .optimiser import make_optimiser, set_rate
 from .profile import Profile, table
-
-# Fabric tells what it was told.
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
 
 
 def train(config: Config, folder: str | Path | None = None, *, progress: bool = True) -> Run:
@@ -81,35 +69,17 @@ def resume(folder: str | Path, *, progress: bool = True) -> Run:
 
 
 def _launch(config: Config) -> Fabric:
-    """As many processes as the config or torchrun says; each comes back from here."""
-    training = config.training
-    if training.validate_every and config.evaluation.judge != "validation":
+    """The config's processes, once it is sure that this machine can do what it asks."""
+    if config.training.validate_every and config.evaluation.judge != "validation":
         raise InputError(
             "training.validate_every needs evaluation.judge=validation: the test classes are read once, at the end"
         )
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", 0)) if "TORCHELASTIC_RUN_ID" in os.environ else 0
-    devices = local or training.devices
-    nodes = int(os.environ["WORLD_SIZE"]) // local if local else 1
-    on_cpu = training.accelerator == "cpu" or not torch.cuda.is_available()
-    if config.evaluation.precision == "16-mixed" and on_cpu:
+    on_gpu = has_gpu(config.training)
+    if config.evaluation.precision == "16-mixed" and not on_gpu:
         raise InputError("evaluation.precision is 16-mixed, which needs a GPU: take bf16-mixed or 32-true on a CPU")
-    if training.accelerator == "cuda" and on_cpu:
-        raise InputError("training.accelerator is cuda, but torch sees no GPU here: set it to cpu or auto")
-    if config.loss.precision != "float32" and (on_cpu or not has_triton()):
+    if isinstance(config.loss, PairwiseConfig) and config.loss.precision != "float32" and not (on_gpu and has_triton()):
         raise InputError(f"loss.precision is {config.loss.precision}, which needs a GPU and Triton: set it to float32")
-    precision = training.precision
-    if precision == "16-mixed" and on_cpu:
-        precision = "bf16-mixed"
-        print("training.precision is 16-mixed, which needs a GPU: this CPU computes in bf16-mixed", file=sys.stderr)
-    fabric = Fabric(
-        accelerator="cpu" if on_cpu else "cuda",
-        devices=devices,
-        num_nodes=nodes,
-        strategy="ddp" if devices * nodes > 1 else "auto",
-        precision=precision,
-    )
-    fabric.launch()
-    return fabric
+    return launch(config.training)
 
 
 @dataclass
@@ -119,7 +89,7 @@ class _Job:
     config: Config
     full: Embedder
     chunked: Chunked
-    loss: nn.Module
+    loss: Loss
     training_data: RetrievalData
     training_preprocessing: Preprocessing | None
     judged: RetrievalData
@@ -152,7 +122,8 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
     full = build.embedder(config, data)
     if fabric.world_size > 1:
         full = synchronised(full, fabric.device)
-    chunked, loss = Chunked(full, config.batch.chunk), build.loss(config, full.space)
+    chunked = Chunked(full, config.batch.chunk)
+    loss = build.loss(config, full.space, classes=len(np.unique(training_data.labels)))
     job = _Job(config, full, chunked, loss, training_data, full.preprocessing, judged, judged, {})
     short = job.sampler(fabric.global_rank, fabric.world_size).short_classes
     if short and fabric.is_global_zero:
@@ -209,7 +180,10 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
     """Train to the last step, from the checkpoint if there is one, and leave a checkpoint of the end."""
     config, model, steps = job.config, job.model, job.config.training.steps
     everyone, own = job.sampler(), job.sampler(fabric.global_rank, fabric.world_size)
-    optimiser = torch.optim.AdamW(model.parameter_groups(config.optimiser.weight_decay), lr=config.optimiser.lr)
+    job.loss.to(fabric.device)
+    own_groups = job.loss.parameter_groups()
+    proxies = [parameter for group in own_groups for parameter in group["params"]]
+    optimiser = make_optimiser(config.optimiser, model.parameter_groups(config.optimiser.weight_decay) + own_groups)
     wrapped, wrapped_optimiser = fabric.setup(job.chunked, optimiser)
     if fabric.global_rank:
         # The model was drawn alike everywhere; dropout is each process's own, as it is each image's own in one process.
@@ -219,7 +193,12 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
     def save(step: int) -> None:
         scaler = fabric.strategy.precision.state_dict()
         checkpoint.save(
-            run.checkpoint_path, step=step, model=model, optimiser=optimiser, scaler=scaler, failures=job.failures
+            run.checkpoint_path,
+            step=step,
+            modules={"model": model, "loss": job.loss},
+            optimiser=optimiser,
+            scaler=scaler,
+            failures=job.failures,
         )
 
     batches = training_batches(
@@ -233,6 +212,10 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
         seed=config.seed,
     )
     size = everyone.batch_size
+    # A loss knows the training classes, from 0 on.
+    present = np.unique(job.training_data.labels)
+    numbers = torch.zeros(int(present.max()) + 1, dtype=torch.int64)
+    numbers[torch.from_numpy(present)] = torch.arange(len(present))
     # Each process computes the loss's terms of its own images.
     anchors = slice(own.offset, own.offset + own.batch_size) if fabric.world_size > 1 else None
     bar = tqdm(
@@ -242,17 +225,17 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
     profile = Profile(fabric.device, on=config.training.profile)
     profile.start()
     began = time.perf_counter()
-    with bar, Metrics(run, start, writes=fabric.is_global_zero) as metrics, _Interrupt() as interrupt:
+    with bar, Metrics(run, start, writes=fabric.is_global_zero) as metrics, Interrupt() as interrupt:
         for batch in batches:
             profile.mark("data")
             step = batch.step + 1
             _note_failures(batch.failures, job.failures)
-            for group in wrapped_optimiser.param_groups:
-                group["lr"] = config.optimiser.lr * rate(config.optimiser, batch.step, steps)
+            set_rate(wrapped_optimiser, config.optimiser, batch.step, steps)
             labels = batch.labels
             if fabric.world_size > 1:
                 # Every process can tell the labels of the whole batch, so that only points travel.
                 labels = torch.from_numpy(job.training_data.labels[everyone.batch(batch.step)])
+            labels = numbers[labels]
             profile.mark("loop")
             inputs = batch.images.to(fabric.device, non_blocking=True)
             profile.mark("copy")
@@ -265,6 +248,10 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             profile.mark_gradient(points, "loss backward")
             # The processes' gradients are averaged, and the loss is the sum of their terms.
             fabric.backward(value * fabric.world_size)
+            average_gradients(proxies)
+            if step <= config.optimiser.frozen_steps and model.encoder is not None:
+                for parameter in model.encoder.parameters():
+                    parameter.grad = None  # the optimiser passes by what has none
             profile.mark("backward")
             norm = None
             if config.optimiser.clip_norm is not None:
@@ -321,7 +308,8 @@ def _restore(fabric: Fabric, run: Run, job: _Job, optimiser: torch.optim.Optimiz
     if not run.checkpoint_path.is_file():
         return 0
     state = checkpoint.load(run.checkpoint_path)
-    job.model.load_state_dict(state["model"])
+    job.model.load_state_dict(state["modules"]["model"])
+    job.loss.load_state_dict(state["modules"]["loss"])
     optimiser.load_state_dict(state["optimiser"])
     fabric.strategy.precision.load_state_dict(state["scaler"])
     job.failures |= state["failures"]
@@ -356,15 +344,6 @@ def _note_failures(new: Failures, known: dict[str, str]) -> None:
             tqdm.write(f"skipped {name}: {reason}", file=sys.stderr)
 
 
-def rate(config: OptimiserConfig, step: int, steps: int) -> float:
-    """Share of the learning rate at a step: a function of the step alone, so a resumed run has nothing to restore."""
-    if step < config.warmup:
-        return (step + 1) / (config.warmup + 1)
-    if config.schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - config.warmup) / max(1, steps - config.warmup)))
-
-
 def _entry(value, norm, optimiser, model: Embedder, points, images_per_second: float) -> dict[str, float]:
     """A line of metrics."""
     entry = {"loss": value.item(), "lr": optimiser.param_groups[0]["lr"], "images_per_second": images_per_second}
@@ -393,23 +372,3 @@ def _embed(model: Embedder, data: RetrievalData, config: Config, progress: str |
         progress=progress,
         distributed=True,
     )
-
-
-class _Interrupt:
-    """Ctrl-C as a request that the loop meets at the end of a step; a second one stops at once."""
-
-    def __enter__(self) -> "_Interrupt":
-        self.requested = False
-        self._handler = None
-        if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGINT, self._request)
-        return self
-
-    def _request(self, *_) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-
-    def __exit__(self, *_) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)

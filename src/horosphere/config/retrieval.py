@@ -1,32 +1,16 @@
-"""Everything that a run depends on, as plain dataclasses. Imports no torch, so that the command line stays quick.
+"""The config of a retrieval run: a labelled data set, an encoder with heads, a space, a loss."""
 
-A run saves its complete config as YAML; `read` takes it back strictly: an unknown key, or a value of another type, is an
-error.
-"""
-
-import dataclasses
-import difflib
-import types
-import typing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-import yaml
 
-from .errors import InputError
-from .files import write_text
+from ..errors import InputError
+from .check import check
+from .losses import LossConfig, PairwiseConfig
 
 #: What the encoder computes in; mixed: float32 weights, half-precision products. 16-mixed needs a GPU.
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
-
-
-def _check(section: str, **values: tuple[object, bool, str]) -> None:
-    """Raise InputError for the first value whose condition does not hold: name=(value, condition, what was expected)."""
-    for name, (value, holds, expected) in values.items():
-        if not holds:
-            raise InputError(f"{section}.{name} is {value}; expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -106,10 +90,10 @@ class DataConfig:
 
     def __post_init__(self):
         share = self.validation_fraction
-        _check("data", validation_fraction=(share, 0 < share < 1, "a share between 0 and 1"))
+        check("data", validation_fraction=(share, 0 < share < 1, "a share between 0 and 1"))
         for name in ("size", "resize"):
             value = getattr(self, name)
-            _check("data", **{name: (value, value is None or value >= 1, "pixels, 1 or more")})
+            check("data", **{name: (value, value is None or value >= 1, "pixels, 1 or more")})
 
 
 @dataclass(frozen=True)
@@ -134,7 +118,7 @@ class ModelConfig:
     """What happens to the encoder's output before the head; layer is a LayerNorm without parameters."""
 
     def __post_init__(self):
-        _check("model", dim=(self.dim, self.dim >= 1, "1 or more"))
+        check("model", dim=(self.dim, self.dim >= 1, "1 or more"))
 
 
 @dataclass(frozen=True)
@@ -163,25 +147,6 @@ class SpaceConfig:
 
 
 @dataclass(frozen=True)
-class LossConfig:
-    """Pairwise cross-entropy (Hyp-ViT, Eq. 5)."""
-
-    temperature: float = 0.2
-    """The sphere's distance is 2 - 2 cosine: a published cosine/0.1 is 0.2 here."""
-    reduction: Literal["mean", "published"] = "mean"
-    """published is the published code's scale: d(d - 1) times the mean."""
-    negatives: Literal["subsets", "batch"] = "subsets"
-    """subsets as published, with d - 1 other subsets of d images a class; batch: every image of another class."""
-    mixing: Literal["distances", "losses"] = "distances"
-    """A mixture sums distances in one softmax (HypMix, Eq. 10), or one loss a part, with the parts' weights as shares."""
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """Of the distances' inner products. On a GPU with Triton tf32 and bf16 are faster, and off by up to 1e-3 and 8e-3 of the
-    norms' product."""
-    part_temperatures: tuple[float, ...] = ()
-    """With mixing losses: one temperature a part."""
-
-
-@dataclass(frozen=True)
 class BatchConfig:
     """A batch: N classes with d images each."""
 
@@ -192,7 +157,7 @@ class BatchConfig:
     time, and the same gradients."""
 
     def __post_init__(self):
-        _check(
+        check(
             "batch",
             classes=(self.classes, self.classes >= 2, "2 or more"),
             images=(self.images, self.images >= 2, "2 or more"),
@@ -202,8 +167,9 @@ class BatchConfig:
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """AdamW, its schedule and its clipping."""
+    """The optimiser, its schedule and its clipping."""
 
+    name: Literal["adamw", "sgd"] = "adamw"
     lr: float = 1e-5
     weight_decay: float = 0.01
     clip_norm: float | None = 3.0
@@ -211,14 +177,20 @@ class OptimiserConfig:
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = 0
     """Steps of linear warm-up."""
+    momentum: float = 0.9
+    """Of sgd."""
+    frozen_steps: int = 0
+    """Steps at the start in which the encoder stands still; heads, space and proxies learn."""
 
     def __post_init__(self):
-        _check(
+        check(
             "optimiser",
             lr=(self.lr, self.lr > 0, "a positive number"),
             weight_decay=(self.weight_decay, self.weight_decay >= 0, "0 or more"),
             clip_norm=(self.clip_norm, self.clip_norm is None or self.clip_norm > 0, "a positive number, or nothing"),
             warmup=(self.warmup, self.warmup >= 0, "0 or more"),
+            momentum=(self.momentum, 0 <= self.momentum < 1, "a number from 0 to below 1"),
+            frozen_steps=(self.frozen_steps, self.frozen_steps >= 0, "0 or more"),
         )
 
 
@@ -245,10 +217,10 @@ class TrainingConfig:
     def __post_init__(self):
         for name in ("steps", "devices", "log_every", "checkpoint_every"):
             value = getattr(self, name)
-            _check("training", **{name: (value, value >= 1, "1 or more")})
+            check("training", **{name: (value, value >= 1, "1 or more")})
         for name in ("workers", "validate_every"):
             value = getattr(self, name)
-            _check("training", **{name: (value, value >= 0, "0 or more")})
+            check("training", **{name: (value, value >= 0, "0 or more")})
 
 
 @dataclass(frozen=True)
@@ -269,7 +241,7 @@ class EvaluationConfig:
     """What embedding computes in."""
 
     def __post_init__(self):
-        _check(
+        check(
             "evaluation",
             ks=(self.ks, len(self.ks) > 0 and min(self.ks) >= 1, "whole numbers of 1 or more"),
             bootstrap=(self.bootstrap, self.bootstrap >= 0, "0 or more"),
@@ -281,116 +253,15 @@ class EvaluationConfig:
 class Config:
     """One run, whole: the same config and seed give the same weights on the same kind of machine."""
 
+    kind: Annotated[Literal["retrieval"], tyro.conf.Suppress] = "retrieval"
     recipe: str = ""
     """The recipe that this config came from."""
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     space: SpaceConfig = SpaceConfig()
-    loss: LossConfig = LossConfig()
+    loss: Annotated[LossConfig, tyro.conf.AvoidSubcommands] = field(default_factory=PairwiseConfig)
     batch: BatchConfig = BatchConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-
-
-def to_yaml(config: Config) -> str:
-    """The complete config as YAML, in the order of its fields."""
-    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, default_flow_style=None, width=120)
-
-
-def write(config: Config, path: Path) -> None:
-    """Write the complete config as YAML, all of it or nothing."""
-    write_text(path, to_yaml(config))
-
-
-def read(path: Path) -> Config:
-    """Read a config back. Raises InputError for unreadable YAML, an unknown key or a value of another type."""
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the config {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {error}") from None
-    return _structure(Config, values, "", str(path))
-
-
-def _plain(value):
-    """Tuples as lists, which YAML knows."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _structure(kind, value, where: str, path: str):
-    """`value`, as YAML gave it, as an instance of the type `kind`; strictly, but an int passes for a float."""
-    wrong = InputError(f"{path}: {where or 'the config'} is {value!r}; expected {_name(kind)}")
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise wrong
-        fields = typing.get_type_hints(kind)
-        for key in value:
-            if key not in fields:
-                near = difflib.get_close_matches(str(key), fields, 1, 0)
-                raise InputError(f"{path}: unknown key {_join(where, key)!r}; did you mean {_join(where, near[0])!r}?")
-        return kind(**{key: _structure(fields[key], item, _join(where, key), path) for key, item in value.items()})
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        for option in arguments:
-            try:
-                return _structure(option, value, where, path)
-            except InputError:
-                continue
-        raise wrong
-    if origin is Literal:
-        if value not in arguments or type(value) not in {type(option) for option in arguments}:
-            raise wrong
-        return value
-    if origin is tuple:
-        open_ended = arguments[-1] is Ellipsis
-        if not isinstance(value, list) or (not open_ended and len(value) != len(arguments)):
-            raise wrong
-        kinds = [arguments[0]] * len(value) if open_ended else arguments
-        return tuple(_structure(k, item, f"{where}.{i}", path) for i, (k, item) in enumerate(zip(kinds, value, strict=True)))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise wrong
-        return {
-            _structure(arguments[0], key, where, path): _structure(arguments[1], item, _join(where, key), path)
-            for key, item in value.items()
-        }
-    if kind is float and type(value) is int:
-        return float(value)
-    if kind is float and isinstance(value, str):
-        # YAML's own rule reads 1e-5, which lacks a point, as text.
-        try:
-            return float(value)
-        except ValueError:
-            raise wrong from None
-    if kind is type(None) and value is None:
-        return None
-    # Not isinstance: True is an int to Python, but a mistake in a config.
-    if type(value) is not kind:
-        raise wrong
-    return value
-
-
-def _join(where: str, key) -> str:
-    return f"{where}.{key}" if where else str(key)
-
-
-def _name(kind) -> str:
-    """A type in words a user reads."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_name(option) for option in arguments)
-    if origin is Literal:
-        return "one of " + ", ".join(str(option) for option in arguments)
-    if origin is tuple:
-        return "a list of " + _name(arguments[0])
-    if dataclasses.is_dataclass(kind):
-        return "a section with the keys " + ", ".join(f.name for f in dataclasses.fields(kind))
-    words = {float: "a number", int: "a whole number", str: "text", bool: "true or false", type(None): "nothing"}
-    return words.get(kind, str(kind))

@@ -1,0 +1,44 @@
+"""Everything that a run depends on, as plain dataclasses. Imports no torch, so that the command line stays quick.
+
+A run saves its complete config as YAML; `read` takes it back strictly: an unknown key, or a value of another type, is an
+error.
+"""
+
+from .files import read, to_yaml, write
+from .losses import ChestConfig, LibraryConfig, LossConfig, PairwiseConfig, ProxyAnchorConfig, SoftTripleConfig
+from .retrieval import (
+    Augmentation,
+    BatchConfig,
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    OptimiserConfig,
+    PartConfig,
+    Precision,
+    SpaceConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "Augmentation",
+    "BatchConfig",
+    "ChestConfig",
+    "Config",
+    "DataConfig",
+    "EvaluationConfig",
+    "LibraryConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimiserConfig",
+    "PairwiseConfig",
+    "PartConfig",
+    "Precision",
+    "ProxyAnchorConfig",
+    "SoftTripleConfig",
+    "SpaceConfig",
+    "TrainingConfig",
+    "read",
+    "to_yaml",
+    "write",
+]

@@ -1,0 +1,126 @@
+"""A config as YAML: complete when written, strict when read."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from ..errors import InputError
+from ..files import write_text
+from .retrieval import Config
+
+#: Configs by what a file calls them.
+KINDS = {"retrieval": Config}
+
+
+def to_yaml(config: Config) -> str:
+    """The complete config as YAML, in the order of its fields."""
+    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, default_flow_style=None, width=120)
+
+
+def write(config: Config, path: Path) -> None:
+    """Write the complete config as YAML, all of it or nothing."""
+    write_text(path, to_yaml(config))
+
+
+def read(path: Path) -> Config:
+    """Read a config back. Raises InputError for unreadable YAML, an unknown key or a value of another type."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read the config {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {error}") from None
+    if not isinstance(values, dict) or (kind := KINDS.get(values.get("kind", "retrieval"))) is None:
+        raise InputError(f"{path} is no config: expected sections, and the kind {' or '.join(KINDS)}")
+    return _structure(kind, values, "", str(path))
+
+
+def _plain(value):
+    """Tuples as lists, which YAML knows."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _structure(kind, value, where: str, path: str):
+    """`value`, as YAML gave it, as an instance of the type `kind`; strictly, but an int passes for a float."""
+    wrong = InputError(f"{path}: {where or 'the config'} is {value!r}; expected {_name(kind)}")
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise wrong
+        fields = typing.get_type_hints(kind)
+        for key in value:
+            if key not in fields:
+                near = difflib.get_close_matches(str(key), fields, 1, 0)
+                raise InputError(f"{path}: unknown key {_join(where, key)!r}; did you mean {_join(where, near[0])!r}?")
+        return kind(**{key: _structure(fields[key], item, _join(where, key), path) for key, item in value.items()})
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if sections := {option.kind: option for option in arguments if dataclasses.is_dataclass(option)}:
+            name = value.get("kind", next(iter(sections))) if isinstance(value, dict) else None
+            if name not in sections:
+                raise InputError(f"{path}: {_join(where, 'kind')} is {name!r}; expected one of {', '.join(sections)}")
+            return _structure(sections[name], value, where, path)
+        for option in arguments:
+            try:
+                return _structure(option, value, where, path)
+            except InputError:
+                continue
+        raise wrong
+    if origin is Literal:
+        if value not in arguments or type(value) not in {type(option) for option in arguments}:
+            raise wrong
+        return value
+    if origin is tuple:
+        open_ended = arguments[-1] is Ellipsis
+        if not isinstance(value, list) or (not open_ended and len(value) != len(arguments)):
+            raise wrong
+        kinds = [arguments[0]] * len(value) if open_ended else arguments
+        return tuple(_structure(k, item, f"{where}.{i}", path) for i, (k, item) in enumerate(zip(kinds, value, strict=True)))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise wrong
+        return {
+            _structure(arguments[0], key, where, path): _structure(arguments[1], item, _join(where, key), path)
+            for key, item in value.items()
+        }
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is float and isinstance(value, str):
+        # YAML's own rule reads 1e-5, which lacks a point, as text.
+        try:
+            return float(value)
+        except ValueError:
+            raise wrong from None
+    if kind is type(None) and value is None:
+        return None
+    # Not isinstance: True is an int to Python, but a mistake in a config.
+    if type(value) is not kind:
+        raise wrong
+    return value
+
+
+def _join(where: str, key) -> str:
+    return f"{where}.{key}" if where else str(key)
+
+
+def _name(kind) -> str:
+    """A type in words a user reads."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_name(option) for option in arguments)
+    if origin is Literal:
+        return "one of " + ", ".join(str(option) for option in arguments)
+    if origin is tuple:
+        return "a list of " + _name(arguments[0])
+    if dataclasses.is_dataclass(kind):
+        return "a section with the keys " + ", ".join(f.name for f in dataclasses.fields(kind))
+    words = {float: "a number", int: "a whole number", str: "text", bool: "true or false", type(None): "nothing"}
+    return words.get(kind, str(kind))

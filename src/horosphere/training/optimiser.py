@@ -1,0 +1,33 @@
+"""The optimiser and its learning rate."""
+
+import math
+from typing import Any
+
+import torch
+
+from ..config import OptimiserConfig
+
+
+def make_optimiser(config: OptimiserConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """AdamW or SGD over groups of parameters; a group may have a `rate`, which multiplies the learning rate."""
+    for group in groups:
+        group.setdefault("rate", 1.0)
+        group.setdefault("weight_decay", config.weight_decay)
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    return torch.optim.AdamW(groups, lr=config.lr)
+
+
+def set_rate(optimiser, config: OptimiserConfig, step: int, steps: int) -> None:
+    """Give each group its learning rate of a step."""
+    for group in optimiser.param_groups:
+        group["lr"] = config.lr * group["rate"] * rate(config, step, steps)
+
+
+def rate(config: OptimiserConfig, step: int, steps: int) -> float:
+    """Share of the learning rate at a step: a function of the step alone, so a resumed run has nothing to restore."""
+    if step < config.warmup:
+        return (step + 1) / (config.warmup + 1)
+    if config.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - config.warmup) / max(1, steps - config.warmup)))
