@@ -4,7 +4,7 @@ A run saves its complete config as YAML; `read` takes it back strictly: an unkno
 error.
 """
 
-from .files import read, to_yaml, write
+from .files import changed, flat, read, to_yaml, value, write
 from .losses import ChestConfig, LibraryConfig, LossConfig, PairwiseConfig, ProxyAnchorConfig, SoftTripleConfig
 from .retrieval import (
     Augmentation,
@@ -38,7 +38,10 @@ __all__ = [
     "SoftTripleConfig",
     "SpaceConfig",
     "TrainingConfig",
+    "changed",
+    "flat",
     "read",
     "to_yaml",
+    "value",
     "write",
 ]
