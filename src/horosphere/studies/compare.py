@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .. import build
 from ..errors import InputError
 from ..files import write_text
 from ..training import check
@@ -156,8 +157,6 @@ class _Comparison:
 
     def check(self) -> None:
         """Raise InputError for what cannot be trained, and for runs of another study in the folder."""
-        from .. import build
-
         loaded: list = []
         for contender in self.field:
             for config in [job.config for runs in self.choosing(contender) for job in runs[:1]] + [
@@ -231,8 +230,9 @@ class _Comparison:
                 "failed": {job.config.seed: self.failures[job.folder] for job in runs if job.folder in self.failures},
             }
         result = outcome(self.plan, entries)
-        write_text(self.place.result_path, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-        return result
+        text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+        write_text(self.place.result_path, text)
+        return json.loads(text)
 
 
 def validation_score(reports: Sequence[dict]) -> tuple[float, float]:

@@ -272,9 +272,8 @@ def _edges(entry: dict) -> str:
 
 
 def _apart(recipes: Mapping[str, dict]) -> Table:
-    rows = []
-    for name, entry in recipes.items():
-        rows.append(
-            [name, "; ".join(f"{option} {short(own)}" for option, (own, _) in entry["differs"].items()) or "the reference"]
-        )
+    rows = [
+        [name, "; ".join(f"{option} {short(value)}" for option, value in entry["differs"].items()) or "nothing"]
+        for name, entry in recipes.items()
+    ]
     return Table(["method", "its own options"], rows)

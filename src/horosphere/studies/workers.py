@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+import torch
 from filelock import FileLock
 
+from .. import build
 from ..config import Config
+from ..errors import InputError
 from ..runs import Run
+from ..training import resume
 
 #: What a worker answers after Ctrl-C; the run has its checkpoint.
 STOPPED = "stopped"
@@ -46,16 +50,19 @@ def work(
     Args:
         jobs: what to train; of each folder one.
         finished: called after each job, with the reason if it failed and its seconds; the jobs it returns come next.
-        processes: how many work at a time; on a machine with GPUs each has one of them, in turn.
+        processes: how many work at a time; on a machine with GPUs each has one of them, in turn. 1 is this process itself.
         threads: torch's, of each process; by default they share what torch would take.
 
-    A process that dies fails its job, and another takes its place. Raises KeyboardInterrupt on Ctrl-C, after every process
+    A worker process that dies fails its job, and another takes its place. Raises KeyboardInterrupt on Ctrl-C, after every process
     has written its checkpoint. Where this process is killed, the workers end by themselves.
     """
     waiting, free, busy = deque(jobs), [], {}
     if not waiting:
         return
-    threads = threads or _threads(processes)
+    if processes == 1:
+        _work_here(waiting, finished, threads)
+        return
+    threads = threads or max(1, torch.get_num_threads() // processes)
     try:
         for place in range(processes):
             free.append(_Worker(place, threads))
@@ -82,10 +89,21 @@ def work(
                 worker.process.kill()
 
 
-def _threads(processes: int) -> int:
-    import torch
-
-    return max(1, torch.get_num_threads() // processes)
+def _work_here(
+    waiting: deque[Job], finished: Callable[[Job, str | None, float], Iterable[Job]], threads: int | None
+) -> None:
+    """The same in this process."""
+    data, before = _Data(), torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        while waiting:
+            job, began = waiting.popleft(), time.monotonic()
+            failure = _do(job, data)
+            if failure == STOPPED:
+                raise KeyboardInterrupt
+            waiting.extendleft(reversed(list(finished(job, failure, time.monotonic() - began))))
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Worker:
@@ -129,8 +147,6 @@ def _serve(connection: Connection, place: int, threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if devices := _gpus():
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[place % len(devices)]
-    import torch
-
     torch.set_num_threads(threads)
     data = _Data()
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
@@ -150,8 +166,6 @@ def _end_with_parent() -> None:
 
 def _gpus() -> list[str]:
     """What CUDA_VISIBLE_DEVICES may name here."""
-    import torch
-
     if named := os.environ.get("CUDA_VISIBLE_DEVICES"):
         return named.split(",")
     return [str(device) for device in range(torch.cuda.device_count())]
@@ -164,8 +178,6 @@ class _Data:
         self._config = self._data = None
 
     def of(self, config: Config):
-        from .. import build
-
         if self._config != config.data:
             self._config, self._data = config.data, build.data(config.data)
         return self._data
@@ -173,9 +185,6 @@ class _Data:
 
 def _do(job: Job, data: _Data) -> str | None:
     """Train a job to its end; the reason where it cannot be."""
-    from ..errors import InputError
-    from ..training import resume
-
     try:
         # A worker whose parent was killed may still be at it for a moment.
         job.folder.parent.mkdir(parents=True, exist_ok=True)
