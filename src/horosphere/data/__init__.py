@@ -11,6 +11,7 @@ from .features import labels_and_classes, load_arrays, save_arrays
 from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, training_batches
 from .sampler import ClassBalancedSampler
+from .scenes import SceneData, load_scenes
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
 from .transforms import Augmentation, Preprocessing, evaluation_view, normalise, training_view
 
@@ -28,6 +29,7 @@ __all__ = [
     "Picture",
     "Preprocessing",
     "RetrievalData",
+    "SceneData",
     "UnreadableImage",
     "ZipImages",
     "decode",
@@ -38,6 +40,7 @@ __all__ = [
     "load_arrays",
     "load_data",
     "load_images",
+    "load_scenes",
     "normalise",
     "save_arrays",
     "training_batches",
