@@ -11,6 +11,7 @@ from .decoding import Picture, UnreadableImage, decode
 from .features import labels_and_classes, load_arrays, save_arrays
 from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, training_batches
+from .out_of_context import OutOfContext, PastedScene, load_out_of_context
 from .sampler import ClassBalancedSampler
 from .scenes import SceneBatch, SceneData, load_scenes, scene_batches, with_proposals
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
@@ -27,6 +28,8 @@ __all__ = [
     "Failures",
     "FileImages",
     "ImageSource",
+    "OutOfContext",
+    "PastedScene",
     "Picture",
     "Preprocessing",
     "RetrievalData",
@@ -43,6 +46,7 @@ __all__ = [
     "load_arrays",
     "load_data",
     "load_images",
+    "load_out_of_context",
     "load_scenes",
     "normalise",
     "save_arrays",
