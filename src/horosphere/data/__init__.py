@@ -13,7 +13,7 @@ from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, training_batches
 from .out_of_context import OutOfContext, PastedScene, load_out_of_context
 from .sampler import ClassBalancedSampler
-from .scenes import SceneBatch, SceneData, load_scenes, scene_batches, with_proposals
+from .scenes import SceneBatch, SceneData, load_scenes, scene_batches, steps_per_epoch, with_proposals
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
 from .transforms import Augmentation, Preprocessing, evaluation_view, normalise, training_view
 
@@ -51,6 +51,7 @@ __all__ = [
     "normalise",
     "save_arrays",
     "scene_batches",
+    "steps_per_epoch",
     "training_batches",
     "training_view",
     "with_proposals",
