@@ -4,13 +4,16 @@ Everything exported here may be imported from here. Imports `config` and no othe
 this room yields.
 """
 
+from ..config import SceneCrops
 from .dataset import RetrievalData
 from .decoded import DecodedImages, decode_once
 from .decoding import Picture, UnreadableImage, decode
 from .features import labels_and_classes, load_arrays, save_arrays
 from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, training_batches
+from .out_of_context import OutOfContext, PastedScene, load_out_of_context
 from .sampler import ClassBalancedSampler
+from .scenes import SceneBatch, SceneData, load_scenes, scene_batches, steps_per_epoch, with_proposals
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
 from .transforms import Augmentation, Preprocessing, evaluation_view, normalise, training_view
 
@@ -25,9 +28,14 @@ __all__ = [
     "Failures",
     "FileImages",
     "ImageSource",
+    "OutOfContext",
+    "PastedScene",
     "Picture",
     "Preprocessing",
     "RetrievalData",
+    "SceneBatch",
+    "SceneCrops",
+    "SceneData",
     "UnreadableImage",
     "ZipImages",
     "decode",
@@ -38,8 +46,13 @@ __all__ = [
     "load_arrays",
     "load_data",
     "load_images",
+    "load_out_of_context",
+    "load_scenes",
     "normalise",
     "save_arrays",
+    "scene_batches",
+    "steps_per_epoch",
     "training_batches",
     "training_view",
+    "with_proposals",
 ]
