@@ -1,10 +1,11 @@
-"""Images and cached features with their classes and splits, decoded, augmented and batched.
+"""Images, scenes with boxes and cached features, with their classes and splits, decoded, augmented and batched.
 
 Everything exported here may be imported from here. Imports `config` and no other room; `models` and `training` read what
 this room yields.
 """
 
 from ..config import SceneCrops
+from .crops import SceneBoxes, SceneViews, scene_boxes, scene_views
 from .dataset import RetrievalData
 from .decoded import DecodedImages, decode_once
 from .decoding import Picture, UnreadableImage, decode
@@ -34,8 +35,10 @@ __all__ = [
     "Preprocessing",
     "RetrievalData",
     "SceneBatch",
+    "SceneBoxes",
     "SceneCrops",
     "SceneData",
+    "SceneViews",
     "UnreadableImage",
     "ZipImages",
     "decode",
@@ -51,6 +54,8 @@ __all__ = [
     "normalise",
     "save_arrays",
     "scene_batches",
+    "scene_boxes",
+    "scene_views",
     "steps_per_epoch",
     "training_batches",
     "training_view",

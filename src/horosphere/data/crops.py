@@ -38,7 +38,7 @@ class SceneViews(NamedTuple):
 
 def scene_views(
     image,
-    size: Sequence[int],
+    size: Sequence[int] | np.ndarray,
     boxes: np.ndarray,
     preprocessing: Preprocessing,
     crops: SceneCrops,
@@ -59,12 +59,14 @@ def scene_views(
     )
 
 
-def scene_boxes(size: tuple[int, int], boxes: np.ndarray, crops: SceneCrops, generator: np.random.Generator) -> SceneBoxes:
+def scene_boxes(
+    size: Sequence[int] | np.ndarray, boxes: np.ndarray, crops: SceneCrops, generator: np.random.Generator
+) -> SceneBoxes:
     """An object drawn among the boxes (m, 4) of an image, two random crops of windows around it, and a scene with it.
 
     `size` is width and height of the image. Where m is 1 the scene is the object.
     """
-    chosen = int(generator.integers(len(boxes)))
+    chosen, size = int(generator.integers(len(boxes))), (int(size[0]), int(size[1]))
     views = []
     for _ in range(2):
         left, top, right, bottom = object_window(boxes[chosen], size, crops.window, generator)
@@ -74,7 +76,7 @@ def scene_boxes(size: tuple[int, int], boxes: np.ndarray, crops: SceneCrops, gen
     return SceneBoxes(*views, scene, whole(boxes[chosen]))
 
 
-def open_scene(image, size: Sequence[int], channels: int = 3, *, name: str = "image") -> Picture:
+def open_scene(image, size: Sequence[int] | np.ndarray, channels: int = 3, *, name: str = "image") -> Picture:
     """The image, decoded once for all of its crops. Raises UnreadableImage where it has another size than `size`."""
     picture = Picture(image, name)
     width, height = map(int, size)
