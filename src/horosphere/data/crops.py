@@ -122,11 +122,11 @@ def whole(box) -> Pixels:
 def recoloured(view: torch.Tensor, crops: SceneCrops, rng: np.random.Generator) -> torch.Tensor:
     """The view (C, h, w) with colour jitter, grey, blur and flip, each by its chance."""
     # In Pillow, as published: torchvision's hue and blur of tensors make the whole take 1.6 times as long.
-    # Its functions take images, though they are typed for tensors alone.
-    image: Any = Image.fromarray((view[0] if len(view) == 1 else view.permute(1, 2, 0).contiguous()).numpy())
+    image = Image.fromarray((view[0] if len(view) == 1 else view.permute(1, 2, 0).contiguous()).numpy())
     if rng.random() < crops.jitter:
         # As torchvision's ColorJitter, whose own draws come from torch's global generator.
-        changes = [
+        # Its functions take images too, though they are typed for tensors alone.
+        changes: list[tuple[Any, float]] = [
             (functional.adjust_brightness, _factor(crops.brightness, rng)),
             (functional.adjust_contrast, _factor(crops.contrast, rng)),
             (functional.adjust_saturation, _factor(crops.saturation, rng)),
@@ -136,7 +136,7 @@ def recoloured(view: torch.Tensor, crops: SceneCrops, rng: np.random.Generator) 
             change, amount = changes[i]
             image = change(image, amount)
     if rng.random() < crops.grey:
-        image = functional.rgb_to_grayscale(image, len(view))
+        image = image.convert("L").convert(image.mode)
     if rng.random() < crops.blur:
         image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(*crops.sigma))))
     if rng.random() < crops.flip:

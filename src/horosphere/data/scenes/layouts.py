@@ -18,7 +18,7 @@ def load_scenes(root: str | Path, layout: str = "auto", **options) -> SceneData:
 
     layout: "coco": images and JSON files such as annotations/instances_train2017.json; option annotations, which of
     the files;
-    "voc": images and Annotations/*.xml, with ImageSets/Main where there is one;
+    "voc": images and `Annotations/*.xml`, with ImageSets/Main where there is one;
     "openimages": images and tables such as train-annotations-bbox.csv, with class-descriptions-boxable.csv;
     "images": images without boxes, for `with_proposals`;
     "auto": whichever of the first three `root` is.
