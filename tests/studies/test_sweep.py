@@ -66,7 +66,9 @@ def test_more_values_extend_a_grid(grid):
     assert after["variants"]["recipe"]["trials"][:4] == before["variants"]["recipe"]["trials"]
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     with pytest.raises(InputError, match=r"trained with other options: training.steps 6 there, 7 asked for"):
-        sweep(folder.parent / "ball.yaml", folder, {"temperature": "2"} | axes, settings={"training.steps": 7})
+        sweep(folder.parent / "ball.yaml", folder, axes, settings={"training.steps": 7})
+    with pytest.raises(InputError, match="holds a sweep of temperature, curvature"):
+        sweep(folder.parent / "ball.yaml", folder, {"temperature": "0.1 0.4"})
 
 
 def test_killed_twice_and_gone_on_with_a_search_ends_the_same(tmp_path):
