@@ -116,7 +116,7 @@ def command(name, folder, recipes, *options):
     )
 
 
-def wait_for(condition, process, seconds=120):
+def wait_for(condition, process, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()[1]
@@ -128,16 +128,16 @@ def wait_for(condition, process, seconds=120):
 def test_stopped_and_gone_on_with_it_ends_the_same(tmp_path, whole, stop, processes):
     names, folder = pair(tmp_path), tmp_path / "study"
     options = ["--seeds", "2", "--factors", "1", "2", "--processes", processes]
-    for pattern in ("*/choose*/checkpoint.pt", "*/seed*/checkpoint.pt"):
+    for pattern in ("*/choose*/report.json", "*/seed*/report.json"):  # one run is done, others are under way
         process = command("compare", folder, names, *options)
         wait_for(lambda p=pattern: any(folder.glob(p)), process)
         process.send_signal(stop)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=300)
         if stop == signal.SIGINT:
             assert process.returncode == 130 and "the same command goes on" in error
     done = {path: path.stat().st_mtime_ns for path in folder.glob("*/*/report.json")}
     process = command("compare", folder, names, *options)
-    out, error = process.communicate(timeout=240)
+    out, error = process.communicate(timeout=600)
     assert process.returncode == 0, error
     assert "compare.html" in out
     assert all(path.stat().st_mtime_ns == before for path, before in done.items())
