@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from horosphere import config as configs
-from horosphere.config import Config, ModelConfig, OptimiserConfig, PartConfig, SpaceConfig
+from horosphere.config import Config, ModelConfig, OptimiserConfig, PartConfig, SpaceConfig, changed, flat
 from horosphere.errors import InputError
 
 
@@ -67,3 +67,43 @@ def test_a_missing_file_is_an_input_error(tmp_path):
 
 def test_yaml_holds_every_field():
     assert list(yaml.safe_load(configs.to_yaml(Config()))) == [field.name for field in dataclasses.fields(Config)]
+
+
+def test_dotted_options_change_a_config():
+    config = changed(Config(), {"loss.temperature": 1, "space.parts.0.curvature": 0.5, "data.options": {"train_classes": 3}})
+    assert config.loss.temperature == 1.0 and config.space.parts[0].curvature == 0.5
+    assert changed(config, {"data.options.train_classes": 4}).data.options == {"train_classes": 4}
+    assert flat(config)["space.parts.0.curvature"] == 0.5 and flat(config)["data.options.train_classes"] == 3
+    assert changed(Config(), {"loss": {"kind": "proxy-anchor", "scale": 16.0}}).loss.kind == "proxy-anchor"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"loss.temprature": 1.0}, "did you mean 'loss.temperature'"),
+        ({"los.temperature": 1.0}, "did you mean 'loss'"),
+        ({"space.parts.1.curvature": 1.0}, "1 is not one of the 1 entries"),
+        ({"loss.temperature": "warm"}, "expected a number"),
+        ({"seed.more": 1}, "has no 'more'"),
+    ],
+)
+def test_dotted_options_that_are_not_there(options, words):
+    with pytest.raises(InputError, match=words):
+        changed(Config(), options)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("0.1", 0.1),
+        ("3", 3),
+        ("1e-5", 1e-5),
+        ("true", True),
+        ("null", None),
+        ("[1, 2]", [1, 2]),
+        ("a=b.zip", "a=b.zip"),
+        ("e", "e"),
+    ],
+)
+def test_values_of_a_command_line(text, read):
+    assert configs.value(text) == read and type(configs.value(text)) is type(read)

@@ -417,9 +417,9 @@ def compare(arguments: list[str]) -> None:
 class SweepOptions:
     """Train a recipe with many settings, each judged on held-out training classes: sweep.html has curves and a table.
 
-    Values (--temperature 0.05 0.1 0.2) make a grid, which is trained whole. A range (--temperature 0.05:1 log) is searched by
-    Optuna with --trials settings. The same command goes on with a sweep that was stopped or killed, and extends one by more
-    values or trials. Settings that cannot be trained are recorded as failed."""
+    Values (--temperature 0.05 0.1 0.2) make a grid, which is trained whole. A range (--temperature 0.05:1 log) is searched
+    by Optuna with --trials settings. The same command goes on with a sweep that was stopped or killed, and extends one by
+    more values or trials. Settings that cannot be trained are recorded as failed."""
 
     recipe: Positional[str]
     """A recipe's name, or a config file (.yaml)."""

@@ -104,11 +104,11 @@ def test_no_test_image_is_read_before_all_have_chosen(tmp_path):
     assert all(hs.Run.open(folder).config_path.stat().st_mtime_ns > newest for folder in testing if "ball" in str(folder))
 
 
-def command(folder, names, *options):
-    """`horosphere compare` in a process of its own."""
+def command(name, folder, recipes, *options):
+    """A command in a process of its own."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
-        [sys.executable, "-m", "horosphere", "compare", *names, "--study", str(folder), "--seeds", "2", *options],
+        [sys.executable, "-m", "horosphere", name, *recipes, "--study", str(folder), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -116,7 +116,7 @@ def command(folder, names, *options):
     )
 
 
-def wait_for(condition, process, seconds=120):
+def wait_for(condition, process, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()[1]
@@ -127,17 +127,17 @@ def wait_for(condition, process, seconds=120):
 @pytest.mark.parametrize(("stop", "processes"), [(signal.SIGKILL, "2"), (signal.SIGINT, "2"), (signal.SIGINT, "1")])
 def test_stopped_and_gone_on_with_it_ends_the_same(tmp_path, whole, stop, processes):
     names, folder = pair(tmp_path), tmp_path / "study"
-    options = ["--factors", "1", "2", "--processes", processes]
-    for pattern in ("*/choose*/checkpoint.pt", "*/seed*/checkpoint.pt"):
-        process = command(folder, names, *options)
+    options = ["--seeds", "2", "--factors", "1", "2", "--processes", processes]
+    for pattern in ("*/choose*/report.json", "*/seed*/report.json"):  # one run is done, others are under way
+        process = command("compare", folder, names, *options)
         wait_for(lambda p=pattern: any(folder.glob(p)), process)
         process.send_signal(stop)
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=300)
         if stop == signal.SIGINT:
             assert process.returncode == 130 and "the same command goes on" in error
     done = {path: path.stat().st_mtime_ns for path in folder.glob("*/*/report.json")}
-    process = command(folder, names, *options)
-    out, error = process.communicate(timeout=240)
+    process = command("compare", folder, names, *options)
+    out, error = process.communicate(timeout=600)
     assert process.returncode == 0, error
     assert "compare.html" in out
     assert all(path.stat().st_mtime_ns == before for path, before in done.items())

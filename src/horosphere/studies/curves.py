@@ -33,7 +33,7 @@ def sweep_document(result: dict) -> Document:
         )
     if found := [name for name, trials in judged.items() if trials]:
         lines = [f"{VARIANTS[name]}: {_best(judged[name], metrics)}" for name in found]
-        blocks: list = ["Best " + "; ".join(lines) + ".", *_pictures(variants, metrics)]
+        blocks: list = ["The best of each: " + "; ".join(lines) + ".", *_pictures(variants, metrics)]
         sections.append(Section("What was found", blocks))
     for name, each in variants.items():
         sections.append(Section(f"All trials: {VARIANTS[name]}", [_trials(each, metrics)]))

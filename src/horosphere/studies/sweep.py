@@ -1,5 +1,6 @@
 """A method over grids or ranges of its options, judged on validation classes."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,7 +64,8 @@ def sweep(
         InputError: for what cannot be swept or trained as the recipe is, before anything is trained; without Optuna.
         KeyboardInterrupt: on Ctrl-C, after the runs under way have written their checkpoints.
     """
-    base = read(Path(recipe)) if str(recipe).endswith((".yaml", ".yml")) else recipes.get(str(recipe)).config()
+    from_file = str(recipe).endswith((".yaml", ".yml"))
+    base = read(Path(recipe)) if from_file else recipes.get(str(recipe)).config()
     base = shared(changed(base, settings or {}))
     training = replace(base.training, validate_every=0, profile=False)
     base = replace(base, training=training, evaluation=replace(base.evaluation, judge="validation"))
@@ -91,7 +93,7 @@ def sweep(
     plan = {
         "study": "sweep",
         "horosphere": version("horosphere"),
-        "recipe": base.recipe or Path(recipe).stem,
+        "recipe": Path(recipe).stem if from_file else str(recipe),
         "one_at_a_time": one_at_a_time,
         "learn": list(learn),
     }
@@ -151,6 +153,14 @@ def _without(axes: Sequence[Axis], names: Sequence[str]) -> list[Axis]:
     return [each for each in axes if each.name not in names]
 
 
+#: Recorded of a trial that was killed while its setting was drawn; another takes its place.
+NO_SETTING = "killed before it had a setting"
+
+
+class _CannotBe(Exception):
+    """A setting that makes no config; its trial fails, and the others go on."""
+
+
 class _Sweep:
     """The trials of all variants, in Optuna's database, and their runs."""
 
@@ -166,10 +176,29 @@ class _Sweep:
         self._under_way: dict[Path, list[tuple[str, Any]]] = {}
         self._lost: dict[tuple[str, int], str] = {}
         for name, variant in self.variants.items():
-            known = [_setting(trial) for trial in self._studies[name].get_trials(deepcopy=False)]
+            known = [_setting(trial) for trial in self._trials(name)]
+            for setting in known:
+                self._check_known(variant, setting)
             for setting in variant.grid() or []:
                 if setting not in known:
                     self._studies[name].enqueue_trial(setting)
+
+    def _check_known(self, variant: Variant, setting: Mapping[str, Any]) -> None:
+        """Raise InputError where a trial of an earlier call is of another sweep than this one."""
+        names = {each.name for each in variant.axes}
+        if not set(setting) <= names or (len(setting) < len(names) and variant.grid() is not None):
+            raise InputError(f"{self.place.folder} holds a sweep of {', '.join(setting)}; give --study another folder")
+        if len(setting) == len(names):
+            with contextlib.suppress(_CannotBe):
+                same_run(self._job(variant, setting))
+
+    def _job(self, variant: Variant, setting: Mapping[str, Any]) -> Job:
+        """The run of a setting. Raises _CannotBe where there can be none."""
+        rounded = {axis: float(short(chosen)) if isinstance(chosen, float) else chosen for axis, chosen in setting.items()}
+        try:
+            return Job(self.place.folder / variant.name / slug(rounded), variant.run(rounded))
+        except InputError as error:
+            raise _CannotBe(str(error)) from None
 
     def first(self, count: int) -> list[Job]:
         """What a killed process was at, then new trials: of a grid all, of ranges `count`."""
@@ -187,11 +216,15 @@ class _Sweep:
             study, proposed = self._studies[name], variant.grid() is None
             while self._to_ask(name) and not (proposed and len(jobs) >= count):
                 # Each trial has a seed of its own, so that a sweep that was killed proposes what it would have.
-                number = len(study.get_trials(deepcopy=False))
-                study.sampler = self._optuna.samplers.TPESampler(seed=number, constant_liar=True)
+                study.sampler = self._optuna.samplers.TPESampler(seed=len(self._trials(name)), constant_liar=True)
                 trial = study.ask({each.name: self._distribution(each, variant) for each in variant.axes})
                 jobs += self._jobs(name, trial, _setting(study.get_trials(deepcopy=False)[trial.number]))
         return jobs
+
+    def _trials(self, name: str) -> list:
+        """A variant's trials, but for those that a kill cut short before they had a setting."""
+        trials = self._studies[name].get_trials(deepcopy=False)
+        return [trial for trial in trials if trial.user_attrs.get("failed") != NO_SETTING]
 
     def to_ask(self) -> int:
         """How many trials are still to be asked for."""
@@ -199,16 +232,14 @@ class _Sweep:
 
     def _to_ask(self, name: str) -> int:
         states = self._optuna.trial.TrialState
-        trials = self._studies[name].get_trials(deepcopy=False)
+        trials = self._trials(name)
         if self.variants[name].grid() is not None:
             return sum(trial.state == states.WAITING for trial in trials)
         return max(0, (self.trials or 0) - len(trials))
 
     def there(self) -> int:
         """How many trials are done."""
-        return sum(
-            trial.state.is_finished() for study in self._studies.values() for trial in study.get_trials(deepcopy=False)
-        )
+        return sum(trial.state.is_finished() for name in self.variants for trial in self._trials(name))
 
     def _distribution(self, each: Axis, variant: Variant):
         kinds = self._optuna.distributions
@@ -231,21 +262,19 @@ class _Sweep:
         """The run of a trial; none where it cannot be, or is done, or under way for another trial."""
         variant = self.variants[name]
         if set(setting) != {each.name for each in variant.axes}:
-            self._end(name, trial, None, "stopped before it began")
+            self._end(name, trial, None, NO_SETTING)
             return []
-        rounded = {axis: float(short(chosen)) if isinstance(chosen, float) else chosen for axis, chosen in setting.items()}
-        folder = self.place.folder / name / slug(rounded)
         try:
-            job = Job(folder, variant.run(rounded))
-        except InputError as error:
+            job = self._job(variant, setting)
+        except _CannotBe as error:
             self._end(name, trial, None, str(error))
             return []
         same_run(job)
         if job.run.finished:
             self._end(name, trial, validation_score([job.run.report])[0])
             return []
-        self._under_way.setdefault(folder, []).append((name, trial))
-        return [job] if len(self._under_way[folder]) == 1 else []
+        self._under_way.setdefault(job.folder, []).append((name, trial))
+        return [job] if len(self._under_way[job.folder]) == 1 else []
 
     def tell(self, job: Job, failure: Failure | None) -> None:
         """A run is done."""
@@ -268,7 +297,7 @@ class _Sweep:
         variants = {}
         for name, variant in self.variants.items():
             trials = []
-            for trial in self._studies[name].get_trials(deepcopy=False):
+            for trial in self._trials(name):
                 setting = _setting(trial)
                 failed = trial.user_attrs.get("failed") or self._lost.get((name, trial.number))
                 entry = {"setting": setting, "recall": None, "map_at_r": None, "failed": failed}
