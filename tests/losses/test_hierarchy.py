@@ -1,8 +1,12 @@
+import dataclasses
+import json
+import zipfile
+
 import numpy as np
 import pytest
 import torch
 
-from horosphere.data import load_images
+from horosphere.data import load_data
 from horosphere.evaluation import average_linkage, dasgupta_cost, decode, dendrogram_purity, random_dendrogram
 from horosphere.losses import ProxyHierarchy
 from horosphere.models import Embedder, embed_data
@@ -160,3 +164,35 @@ def test_a_known_tree_is_found():
     assert within.min() > between.max() and between.min() > across.max()
     tree = decode(depths)
     assert dendrogram_purity(tree, group) == dendrogram_purity(tree, half) == 1.0
+
+
+def test_classes_of_real_images_cluster_as_well_as_by_average_linkage(shared):
+    """CIFAR-100's class means of MobileNetV2 features, from ten images each."""
+    archive = shared / "cifar100_train10k.zip"
+    data = load_data("folder", str(archive))
+    data = data.take(np.concatenate([np.flatnonzero(data.labels == label)[:10] for label in range(100)]))
+    model = Embedder(
+        "mobilenetv2_100",
+        Sphere(),
+        encoder_options={"pad_type": "same"},
+        checkpoint=shared / "weights/mobilenetv2_100.safetensors",
+        freeze="all",
+    )
+    half = (0.5, 0.5, 0.5)  # these weights take [-1, 1]
+    model.set_preprocessing(dataclasses.replace(model.preprocessing, mean=half, std=half, size=96, resize=96))
+    embedded = embed_data(model, data, batch_size=50)
+    encodings = torch.nn.functional.layer_norm(embedded.encodings, embedded.encodings.shape[1:])
+    labels = torch.from_numpy(embedded.data.labels)
+    means = torch.stack([encodings[labels == label].mean(0) for label in range(100)])
+
+    unit = Sphere()(means).double()
+    similarities = ((1 + unit @ unit.T) / 2).numpy()
+    decoded, baseline = decode(cluster(means, 600, dim=16)), average_linkage(similarities)
+    chance = np.mean([dasgupta_cost(random_dendrogram(100, seed), similarities) for seed in range(10)])
+    gain = chance - dasgupta_cost(decoded, similarities)
+    assert gain >= 0.9 * (chance - dasgupta_cost(baseline, similarities))
+
+    coarse = json.loads(zipfile.ZipFile(archive).read("classes.json"))["fine_to_coarse"]
+    superclasses = [coarse[name.rpartition("/")[2]] for name in data.classes]
+    purity = {name: dendrogram_purity(tree, superclasses) for name, tree in (("ours", decoded), ("average", baseline))}
+    assert purity["average"] > purity["ours"] > 2 * dendrogram_purity(random_dendrogram(100), superclasses)
