@@ -55,7 +55,9 @@ def test_gradients():
     assert torch.autograd.gradcheck(lambda f, *_: loss(space(f.unbind()), labels), inputs)
 
 
-@pytest.mark.parametrize("options", [{}, {"multi_similarity": "added"}, {"multi_similarity": "alone", "hierarchy_weight": 0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"multi_similarity": "added"}, {"multi_similarity": "alone", "hierarchy_weight": 0}]
+)
 def test_shares_of_the_anchors_add_up(options):
     space, points, labels = problem()
     loss = make(space, **options).eval()
@@ -129,7 +131,10 @@ def test_multi_similarity_of_collapsed_points_and_of_one_class():
         (lambda: Chest(Mixed([Sphere(), Hyperbolic()]), 5, hyperbolic_weight=-1), "hyperbolic_weight=-1"),
         (lambda: Chest(Mixed([Sphere(), Hyperbolic()]), 5, hierarchy_weight=-1), "hierarchy_weight=-1"),
         (lambda: Chest(Mixed([Sphere(), Hyperbolic()]), 5, hierarchy_temperature=0.0), "temperature=0.0"),
-        (lambda: Chest(Mixed([Sphere(), Hyperbolic()]), 5, multi_similarity="both"), "multi_similarity=both.*none, added, alone"),
+        (
+            lambda: Chest(Mixed([Sphere(), Hyperbolic()]), 5, multi_similarity="both"),
+            "multi_similarity=both.*none, added, alone",
+        ),
         (lambda: Chest(Mixed([Sphere(), Hyperbolic()]), 5, multi_similarity="alone"), "set hierarchy_weight=0"),
         (lambda: Chest(Mixed([Sphere(), Hyperbolic(clip=None)]), 5), "no bound.*clip"),
         (lambda: Chest(Mixed([Sphere(), Hyperbolic()]), 1), "classes=1"),

@@ -124,7 +124,9 @@ def test_fewer_than_three_have_no_triples():
     assert value == 0 and (directions.grad == 0).all()
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"triples": 1}, {"neighbours": 0}, {"anneal_from": 0.0}, {"anneal_steps": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": 0.0}, {"triples": 1}, {"neighbours": 0}, {"anneal_from": 0.0}, {"anneal_steps": -1}]
+)
 def test_bad_options_say_what_to_change(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name}=.*: expected"):

@@ -24,7 +24,9 @@ def restate(loss):
 
 
 @pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize(("kind", "options"), [(SoftTriple, {"merging": 0.0}), (SoftTriple, {"centres": 1}), (ProxyAnchor, {})])
+@pytest.mark.parametrize(
+    ("kind", "options"), [(SoftTriple, {"merging": 0.0}), (SoftTriple, {"centres": 1}), (ProxyAnchor, {})]
+)
 def test_losses_and_gradients_equal_the_formula(name, kind, options):
     space, loss = make(kind, name, **options)
     points, labels = problem(space)
@@ -36,7 +38,9 @@ def test_losses_and_gradients_equal_the_formula(name, kind, options):
     for ours, theirs in zip(*(torch.autograd.grad(v, inputs) for v in (value, exact)), strict=True):
         if inputs[0] is points and space.name == "sphere":
             # Off the sphere the gradient depends on the form of the distance: compare along it.
-            ours, theirs = (g - (g * points).sum(1, keepdim=True) * points if g.shape == points.shape else g for g in (ours, theirs))
+            ours, theirs = (
+                g - (g * points).sum(1, keepdim=True) * points if g.shape == points.shape else g for g in (ours, theirs)
+            )
         assert (ours - theirs).norm() <= 1e-4 * theirs.norm()
 
 

@@ -69,7 +69,11 @@ class Chest(Loss):
         check(
             hyperbolic_weight=(hyperbolic_weight, hyperbolic_weight >= 0, "0 or more"),
             hierarchy_weight=(hierarchy_weight, hierarchy_weight >= 0, "0 or more"),
-            multi_similarity=(multi_similarity, multi_similarity in MULTI_SIMILARITY, f"one of {', '.join(MULTI_SIMILARITY)}"),
+            multi_similarity=(
+                multi_similarity,
+                multi_similarity in MULTI_SIMILARITY,
+                f"one of {', '.join(MULTI_SIMILARITY)}",
+            ),
         )
         if multi_similarity == "alone" and hierarchy_weight:
             raise ValueError("without SoftTriple no proxy learns from images: set hierarchy_weight=0")
