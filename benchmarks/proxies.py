@@ -1,7 +1,7 @@
 """Many proxies, forward and backward: python -m benchmarks.proxies [--threads T].
 
-A batch of 900 images against the proxies of Stanford Online Products' 11,318 training classes, 2 a class, 128 columns, on the
-sphere and in the ball (c = 0.1, clip 2.3). Measured in one run on the same threads, in turns:
+A batch of 900 images against the proxies of Stanford Online Products' 11,318 training classes, 2 a class, 128 columns, on
+the sphere and in the ball (c = 0.1, clip 2.3). Measured in one run on the same threads, in turns:
 
 * floor: three products of 900 × 128 with 22,636 × 128, one for the inner products and two for their gradient;
 * SoftTriple, its merging term and the placing of the proxies included: `losses.SoftTriple`;

@@ -30,7 +30,7 @@ def test_the_sum_of_its_terms():
 
 def test_each_space_alone():
     space, points, labels = problem()
-    own, theirs = space.split(points)
+    own, _ = space.split(points)
     loss = make(space, hyperbolic_weight=0, hierarchy_weight=0)
     torch.manual_seed(1)
     alone = SoftTriple(Sphere(), 5, 3, 6).double()
@@ -46,7 +46,7 @@ def test_each_space_alone():
 
 
 def test_gradients():
-    space, points, labels = problem()
+    space, *_ = problem()
     loss = make(space, hierarchy_temperature=0.5, multi_similarity="added").eval()
     features = torch.randn(2, 7, 6, dtype=torch.float64, requires_grad=True)
     labels = torch.tensor([0, 4, 2, 2, 0, 1, 4])

@@ -89,9 +89,10 @@ def test_stopped_and_resumed_ends_with_the_same_weights_and_losses(tmp_path, mon
         return set_rate(*arguments)
 
     set_rate = loop.set_rate
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
-        patch.setattr(loop, "set_rate", stop)
+    monkeypatch.setattr(loop, "set_rate", stop)
+    with pytest.raises(RuntimeError, match="killed"):
         hs.train(chosen, tmp_path / "stopped", progress=False)
+    monkeypatch.setattr(loop, "set_rate", set_rate)
     resumed = hs.resume(tmp_path / "stopped", progress=False)
     # The losses see the proxies and the triples drawn.
     assert [m["loss"] for m in resumed.metrics()] == [m["loss"] for m in whole.metrics()]

@@ -61,7 +61,8 @@ def decode(depths: ArrayLike) -> Dendrogram:
     """The tree that depths of common ancestors (n, n) mean: the pair with the deepest ancestor joins first.
 
     A group's ancestor with another is the deepest one of their members' (HypHC's decoding: single linkage). Heights are how
-    much shallower a join lies than the first. `space.pairwise_ancestor_depth(points)` gives depths; the diagonal is not read.
+    much shallower a join lies than the first. `space.pairwise_ancestor_depth(points)` gives depths; their diagonal does
+    not count.
     """
     depths = _symmetric(depths, "depths")
     return _linkage(depths.max(initial=-np.inf, where=~np.eye(len(depths), dtype=bool)) - depths, "single")
@@ -110,10 +111,10 @@ def dasgupta_cost(tree: Dendrogram, similarities: ArrayLike) -> float:
 
 
 def dendrogram_purity(tree: Dendrogram, labels: ArrayLike) -> float:
-    """The purity of the lowest common ancestor of two leaves of one class, over all such pairs: 1 where classes are subtrees.
+    """The mean purity of the lowest common ancestor of two leaves of one class, over all such pairs.
 
-    The purity of a node is the share of its leaves that are of that class (Heller and Ghahramani, ICML 2005). Raises
-    ValueError where no class has two leaves, or the labels do not fit.
+    It is 1 where classes are subtrees. The purity of a node is the share of its leaves that are of that class (Heller and
+    Ghahramani, ICML 2005). Raises ValueError where no class has two leaves, or the labels do not fit.
     """
     labels, n = np.asarray(labels), len(tree)
     if labels.shape != (n,):

@@ -63,8 +63,9 @@ class Chest(Loss):
         kinds = [type(part) for part in space.parts] if isinstance(space, Mixed) else [type(space)]
         if kinds != [Sphere, Hyperbolic] or space.slices is not None:
             raise ValueError(
-                f"CHEST needs a sphere and a ball, in this order and without slices; given: {', '.join(k.__name__ for k in kinds)}. "
-                "Take Mixed([Sphere(), Hyperbolic()]) with split heads, or SoftTriple for one space alone"
+                "CHEST needs a sphere and a ball, in this order and without slices; given: "
+                f"{', '.join(kind.__name__ for kind in kinds)}. Take Mixed([Sphere(), Hyperbolic()]) with split heads, or "
+                "SoftTriple for one space alone"
             )
         check(
             hyperbolic_weight=(hyperbolic_weight, hyperbolic_weight >= 0, "0 or more"),
@@ -90,7 +91,7 @@ class Chest(Loss):
         self.spherical = soft_triple(sphere)
         self.hyperbolic = soft_triple(ball) if hyperbolic_weight or hierarchy_weight else None
         self.hierarchy = None
-        if hierarchy_weight:
+        if hierarchy_weight:  # then both have proxies
             self.hierarchy = ProxyHierarchy(ball, hierarchy_temperature, triples, anneal_steps=anneal_steps, seed=seed)
         self.rate = rate
 
@@ -102,7 +103,7 @@ class Chest(Loss):
                 total = total + weight * soft_triple(own, labels, anchors)
             if weight and self.multi_similarity != "none":
                 total = total + weight * multi_similarity(part, own, labels, anchors)
-        if self.hierarchy is not None:
+        if self.hierarchy is not None and self.spherical is not None and self.hyperbolic is not None:
             share = len(range(*(anchors or slice(None)).indices(len(points)))) / len(points)
             term = self.hierarchy(self.hyperbolic.proxies.raw[0], self.spherical.proxies.raw[0])
             total = total + self.hierarchy_weight * share * term

@@ -79,7 +79,8 @@ class ProxyHierarchy(nn.Module):
     def forward(self, directions: Tensor, reference: Tensor) -> Tensor:
         if directions.ndim != 2 or reference.ndim != 2 or len(directions) != len(reference):
             raise ValueError(
-                f"expected directions (P, d) and reference (P, e); given: {tuple(directions.shape)}, {tuple(reference.shape)}"
+                f"expected directions (P, d) and reference (P, e); given: {tuple(directions.shape)} and "
+                f"{tuple(reference.shape)}"
             )
         if len(directions) < 3:
             return 0 * directions.sum()

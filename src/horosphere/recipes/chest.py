@@ -57,7 +57,8 @@ def on_omniglot(loss: LossConfig, *parts: PartConfig) -> Config:
     return omniglot.experiment(loss, *parts, normalise_encoding="l2", heads="split" if len(parts) > 1 else "shared")
 
 
-# Trained from nothing the encoder itself has a high rate, 5e-3: on the sphere, in 150 steps, 5 times it gave more than 1 and 2.
+# Trained from nothing the encoder itself has a high rate, 5e-3: on the sphere, in 150 steps, 5 times it gave more than 1
+# and 2 times.
 @recipe(
     "omniglot-chest",
     "Omniglot, unseen alphabets: CHEST, reconstructed, on a small ResNet trained from nothing; minutes on two cores",
