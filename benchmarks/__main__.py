@@ -10,7 +10,7 @@ import torch
 
 from horosphere.files import write_text
 
-from . import cuda, data, embedding, pairwise, retrieval, scaling, training
+from . import cuda, data, embedding, pairwise, proxies, retrieval, scaling, training
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# Results of the benchmarks
@@ -23,6 +23,7 @@ SECTIONS = {
     "32,768 less than 300 MB more memory.",
     cuda: "on an H100 K = 65,536 in at most 160 ms, in TF32 60 ms; K = 131,072 runs; at 32,768 at least 5 × faster than "
     "plain autograd.",
+    proxies: "none; SoftTriple against plain autograd, in time and memory.",
     retrieval: "Recall@K at most 1.3 × one product, all metrics at most 2 ×, of a mixture 3 × its products; a gallery of a "
     "million in bounded memory.",
     training: "4/3 of the time in chunks; at most 2 ms of the loop's own a step.",

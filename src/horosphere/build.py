@@ -7,9 +7,12 @@ from . import spaces
 from .config import Config, DataConfig, PairwiseConfig, PartConfig, SpaceConfig
 from .data import RetrievalData, load_data
 from .errors import InputError
-from .losses import ConvexCombination, Loss, PairwiseCrossEntropy
+from .losses import Chest, ConvexCombination, Loss, PairwiseCrossEntropy, ProxyAnchor, SoftTriple
 from .models import Embedder
 from .spaces import Euclidean, Hyperbolic, Mixed, Space, Sphere
+
+#: Their options are those of the config.
+_PROXY_LOSSES: dict[str, Any] = {"soft-triple": SoftTriple, "proxy-anchor": ProxyAnchor, "chest": Chest}
 
 
 def space(config: SpaceConfig) -> Space:
@@ -39,6 +42,12 @@ def _part(config: PartConfig) -> Space:
 def loss(config: Config, space: Space, classes: int) -> Loss:
     """The loss on points of `space`, for `classes` training classes labelled from 0 on."""
     options = config.loss
+    if options.kind in _PROXY_LOSSES:
+        chosen = {name: value for name, value in dataclasses.asdict(options).items() if name != "kind"}
+        if options.kind == "chest":
+            chosen["seed"] = config.seed
+        with _as_input_error():
+            return _PROXY_LOSSES[options.kind](space, classes, dim=config.model.dim, **chosen)
     if not isinstance(options, PairwiseConfig):
         raise InputError(f"loss.kind={options.kind}: there is no such loss")
     shared = {"reduction": options.reduction, "negatives": options.negatives, "precision": options.precision}

@@ -284,3 +284,44 @@ def test_features_do_not_pass_for_points():
         Hyperbolic(0.1).from_poincare(torch.ones(2, 20))
     with pytest.raises(ValueError, match="NaN"):
         Hyperbolic().check(torch.full((2, 3), torch.nan))
+
+
+@pytest.mark.parametrize("c", [0.1, 1.0, 3.0])
+def test_ancestor_of_points_of_one_norm_is_the_middle_of_their_geodesic(c):
+    space = Hyperbolic(c, None)
+    x, y = torch.randn(2, 20, 5, dtype=torch.float64)
+    norm = 1.3
+    points = [norm * v / v.norm(dim=1, keepdim=True) for v in (x, y)]
+    expected = space.radius(space.midpoint(*points))
+    torch.testing.assert_close(space.ancestor_depth(x, y, norm=norm), expected)
+    matrix = space.pairwise_ancestor_depth(x, y, norm=torch.tensor(norm, dtype=torch.float64))
+    torch.testing.assert_close(matrix.diagonal(), expected)
+    torch.testing.assert_close(space.pairwise_ancestor_depth(x, norm=norm), space.pairwise_ancestor_depth(x, x, norm=norm))
+    # sinh(√c d_o) = sinh η_i sinh η_j sqrt(1 − S²)/sinh(√c D) with η the √c-scaled radius.
+    root, u, v = c**0.5, *(p / norm for p in points)
+    s = (u * v).sum(1)
+    sinh = torch.tensor(2 * root * norm, dtype=torch.float64).sinh()
+    direct = sinh**2 * (1 - s**2).sqrt() / (root * space.distance(*points)).sinh()
+    torch.testing.assert_close((root * expected).sinh(), direct)
+
+
+def test_ancestors_of_unequal_radii_are_gromov_products():
+    space = Hyperbolic(1.0, None)
+    x = torch.tensor([[1.0, 0], [2.0, 0], [-1.0, 0], [0, 0]], dtype=torch.float64)
+    # Behind one another the nearer one is the ancestor, and opposite each other the origin.
+    expected = torch.tensor([[2.0, 2, 0, 0], [2, 4, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]], dtype=torch.float64)
+    torch.testing.assert_close(space.pairwise_ancestor_depth(x), expected, rtol=0, atol=1e-7)
+    torch.testing.assert_close(space.pairwise_ancestor_depth(x, x), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(space.ancestor_depth(x[:, None], x[None]), expected)
+
+
+def test_ancestor_depth_at_coincidence_opposition_and_the_origin():
+    space = Hyperbolic(1.0, 4.0)
+    x = torch.randn(6, 4)
+    for y in (x, -x, torch.zeros(6, 4), x * 7):
+        a = x.clone().requires_grad_()
+        depth = space.ancestor_depth(a, y, norm=4.0)
+        depth.sum().backward()
+        assert depth.isfinite().all() and a.grad.isfinite().all()
+    torch.testing.assert_close(space.ancestor_depth(x, 3 * x, norm=4.0), torch.full((6,), 8.0))
+    assert (space.ancestor_depth(x, -x, norm=4.0) == 0).all()

@@ -43,8 +43,11 @@ class SoftTripleConfig:
     gamma: float = 0.1
     """Temperature of the softmax over a class's proxies."""
     margin: float = 0.01
+    """By which the own class has to be more similar."""
     merging: float = 0.2
     """Weight of the term that draws a class's proxies together."""
+    diameter: float | None = None
+    """The distance at which similarity is -1; the space's own, but for a space without bound."""
     rate: float = 100.0
     """The proxies' learning rate, as a multiple of the optimiser's."""
 
@@ -55,26 +58,42 @@ class ProxyAnchorConfig:
 
     kind: Annotated[Literal["proxy-anchor"], tyro.conf.Suppress] = "proxy-anchor"
     scale: float = 32.0
+    """Of the similarities, in [-1, 1]."""
     margin: float = 0.1
+    """By which own images have to be more similar, and others less."""
+    diameter: float | None = None
+    """The distance at which similarity is -1; the space's own, but for a space without bound."""
     rate: float = 100.0
     """The proxies' learning rate, as a multiple of the optimiser's."""
 
 
 @dataclass(frozen=True)
 class ChestConfig:
-    """SoftTriple in two geometries and a hierarchy over the proxies (CHEST, Saeki et al., 2025)."""
+    """SoftTriple on a sphere and in a ball, and a hierarchy over the ball's proxies (CHEST, Saeki et al., 2025)."""
 
     kind: Annotated[Literal["chest"], tyro.conf.Suppress] = "chest"
     centres: int = 10
-    """Proxies a class."""
+    """Proxies a class, in each space."""
     scale: float = 20.0
+    """Of the similarities, in [-1, 1], in the softmax over classes."""
     gamma: float = 0.1
+    """Temperature of the softmax over a class's proxies."""
     margin: float = 0.01
+    """By which the own class has to be more similar."""
     merging: float = 0.2
+    """Weight of the term that draws a class's proxies together."""
     hyperbolic_weight: float = 1.0
     """α: of the ball's SoftTriple."""
     hierarchy_weight: float = 0.1
     """β: of the hierarchical clustering of the ball's proxies."""
+    hierarchy_temperature: float = 0.05
+    """Of the softmax over the depths of common ancestors."""
+    anneal_steps: int = 0
+    """Steps in which that temperature falls from 1."""
+    triples: int = 4096
+    """Of the hierarchy, a step, at most."""
+    multi_similarity: Literal["none", "added", "alone"] = "none"
+    """A multi-similarity loss of pairs in each space: added to SoftTriple, or alone in its place."""
     rate: float = 100.0
     """The proxies' learning rate, as a multiple of the optimiser's."""
 

@@ -4,8 +4,25 @@ Imports `spaces` only; `training` builds losses from a config.
 """
 
 from . import hypmix
+from .chest import Chest
+from .hierarchy import ProxyHierarchy
 from .hypmix import ConvexCombination
 from .loss import Loss
+from .multi_similarity import multi_similarity
 from .pairwise import PairwiseCrossEntropy
+from .proxies import Proxies
+from .proxy_anchor import ProxyAnchor
+from .soft_triple import SoftTriple
 
-__all__ = ["ConvexCombination", "Loss", "PairwiseCrossEntropy", "hypmix"]
+__all__ = [
+    "Chest",
+    "ConvexCombination",
+    "Loss",
+    "PairwiseCrossEntropy",
+    "Proxies",
+    "ProxyAnchor",
+    "ProxyHierarchy",
+    "SoftTriple",
+    "hypmix",
+    "multi_similarity",
+]

@@ -105,7 +105,7 @@ class PairwiseCrossEntropy(Loss):
         columns, rows = members.T.reshape(-1), members[classes].T.reshape(-1)
         anchors, negatives = self._negatives(points, labels, rows, columns, groups=d)
         by_subset = anchors.view(d, len(classes), -1)
-        positives = self._distances(by_subset.transpose(0, 1)).transpose(0, 1)  # (i, class, j)
+        positives = distances_within(self.space, by_subset.transpose(0, 1)).transpose(0, 1)  # (i, class, j)
         negatives = negatives.view(d, len(classes), d)
         own = negatives.diagonal(dim1=0, dim2=2).T.unsqueeze(2)
         # −log(e_p/(e_p + Σe)) as a function of one difference, which keeps its digits where the loss is small.
@@ -135,7 +135,7 @@ class PairwiseCrossEntropy(Loss):
         for size, count in zip(*(t.tolist() for t in sizes[classes].unique(return_counts=True)), strict=True):
             if size > 1:
                 some = slice(start, start + size * count)
-                positives = self._distances(anchors[some].view(count, size, -1))
+                positives = distances_within(self.space, anchors[some].view(count, size, -1))
                 margin = negatives[some].view(count, size, 1) + positives / self.temperature
                 itself = torch.eye(size, dtype=torch.bool, device=points.device)
                 total = total + softplus(margin.masked_fill(itself, -torch.inf)).sum()
@@ -166,24 +166,25 @@ class PairwiseCrossEntropy(Loss):
             backend=self.backend,
         )
 
-    def _distances(self, classes: Tensor) -> Tensor:
-        """Distances between the images of each class (n, d, p): (n, d, d).
 
-        Training makes positives close, where inner products in float32 lose accuracy; so theirs are taken in float64, and
-        far from the origin, where that would not do, by difference.
-        """
-        near = self.space.reach <= _NEAR
+def distances_within(space: Space, groups: Tensor) -> Tensor:
+    """Distances between the points of each group (n, d, p): (n, d, d).
 
-        def measure(classes: Tensor) -> Tensor:
-            exact = classes.to(torch.float64, memory_format=torch.contiguous_format)
-            apart = self.space.pairwise(exact) if near else self.space.distance(exact.unsqueeze(2), exact.unsqueeze(1))
-            return apart.to(torch.promote_types(classes.dtype, torch.float32))
+    Training makes them close, where inner products in float32 lose accuracy; so they are taken in float64, and far from
+    the origin, where that would not do, by difference.
+    """
+    near = space.reach <= _NEAR
 
-        n, d, columns = classes.shape
-        chunk = max(1, _CHUNK // (d * (max(d, columns) if near else d * columns)))
-        if chunk >= n:
-            return measure(classes)
-        return torch.cat([checkpoint(measure, some, use_reentrant=False) for some in classes.split(chunk)])
+    def measure(groups: Tensor) -> Tensor:
+        exact = groups.to(torch.float64, memory_format=torch.contiguous_format)
+        apart = space.pairwise(exact) if near else space.distance(exact.unsqueeze(2), exact.unsqueeze(1))
+        return apart.to(torch.promote_types(groups.dtype, torch.float32))
+
+    n, d, columns = groups.shape
+    chunk = max(1, _CHUNK // (d * (max(d, columns) if near else d * columns)))
+    if chunk >= n:
+        return measure(groups)
+    return torch.cat([checkpoint(measure, some, use_reentrant=False) for some in groups.split(chunk)])
 
 
 def subsets(labels: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 Every other room builds on this one: a loss, a metric, an index and a picture are all functions of distances in a space.
 """
 
+from .class_partition import log_class_partition
 from .euclidean import Euclidean
 from .hyperbolic import Hyperbolic
 from .mixed import Mixed
@@ -10,7 +11,7 @@ from .partition import log_partition
 from .space import Space
 from .sphere import Sphere
 
-__all__ = ["Euclidean", "Hyperbolic", "Mixed", "Space", "Sphere", "from_description", "log_partition"]
+__all__ = ["Euclidean", "Hyperbolic", "Mixed", "Space", "Sphere", "from_description", "log_class_partition", "log_partition"]
 
 _KINDS = {"euclidean": Euclidean, "hyperbolic": Hyperbolic, "mixed": Mixed, "sphere": Sphere}
 

@@ -23,7 +23,7 @@ def elementwise(x: Tensor, y: Tensor, root: float | Tensor = 1.0) -> Tensor:
     return _Elementwise.apply(*torch.broadcast_tensors(x, y), root)
 
 
-def _polar(x: Tensor) -> tuple[Tensor, Tensor]:
+def polar(x: Tensor) -> tuple[Tensor, Tensor]:
     """Directions (…, d), zero for a zero vector, and norms (…, 1)."""
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / torch.where(norm > torch.finfo(x.dtype).tiny, norm, torch.inf), norm
@@ -32,7 +32,7 @@ def _polar(x: Tensor) -> tuple[Tensor, Tensor]:
 class _Elementwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, y, root):
-        (u, rho), (v, sigma) = _polar(x * root), _polar(y * root)
+        (u, rho), (v, sigma) = polar(x * root), polar(y * root)
         # Differences of x and y themselves, taken before any rounding of their own: at large radius sinh 2ρ would magnify
         # the rounding of u and v, each alone, into D.
         delta = (x - y) * root

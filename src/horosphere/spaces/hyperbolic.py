@@ -120,6 +120,41 @@ class Hyperbolic(Space):
         """2‖v‖."""
         return 2 * torch.linalg.vector_norm(at_least_float32(x), dim=-1)
 
+    def ancestor_depth(self, x: Tensor, y: Tensor, *, norm: float | Tensor | None = None) -> Tensor:
+        """Depth, as a distance from the origin, of the lowest common ancestor of points with points: (…, d), (…, d) → (…).
+
+        Points of any radii have the Gromov product ½ (d_x + d_y − D), which is a point's own radius for a point with itself
+        or with one behind it. With `norm` every point counts as its direction at that one norm; then it is the depth of
+        the geodesic's nearest point to the origin (HypHC, Chami et al., NeurIPS 2020), smooth but for opposite points,
+        where it is 0 and its subgradient too.
+        """
+        if norm is None:
+            return (self.radius(x) + self.radius(y) - self.distance(x, y)) / 2
+        u, v = (geodesic.polar(at_least_float32(z))[0] for z in (x, y))
+        cosine_half = torch.linalg.vector_norm(u + v, dim=-1) / 2
+        return self._midpoint_depth(cosine_half, (u - v).square().sum(-1) / 4, norm)
+
+    def pairwise_ancestor_depth(self, x: Tensor, y: Tensor | None = None, *, norm: float | Tensor | None = None) -> Tensor:
+        """`ancestor_depth` of every point of `x` (n, d) with every point of `y` (m, d), or of `x`: (n, m).
+
+        From one matrix of inner products, so that coincident points are as deep as its rounding allows.
+        """
+        if norm is None:
+            own = self.radius(x)
+            return (own.unsqueeze(1) + (own if y is None else self.radius(y)) - self.pairwise(x, y)) / 2
+        u, v = (geodesic.polar(at_least_float32(z))[0] for z in (x, x if y is None else y))
+        with full_precision(x.device):
+            cosine = u @ v.mT
+        half = ((1 - cosine) / 2).clamp(0, 1)
+        return self._midpoint_depth((1 - half).sqrt(), half, norm)
+
+    def _midpoint_depth(self, cosine_half: Tensor, h: Tensor, norm: float | Tensor) -> Tensor:
+        """Depth of the middle of the geodesic between two points of one norm, from the cosine of half their angle and the
+        square h of its sine: asinh(B √(1 − h)/√(1 + B² h))/√c with B = sinh(2 √c norm)."""
+        root = self._c() ** 0.5
+        sinh = torch.as_tensor(2 * root * norm, dtype=h.dtype, device=h.device).sinh()
+        return (sinh * cosine_half / (1 + sinh.square() * h).sqrt()).asinh() / root
+
     def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The Lorentz lift: ⟨q, k⟩ = −cosh(√c D), the query's time coordinate negated."""
         keys = self.to_lorentz(x) * self._c() ** 0.5

@@ -19,13 +19,13 @@ from .space import Space
 BACKENDS = ("auto", "triton", "blocked", "reference")
 #: What inner products may be rounded to.
 PRECISIONS = ("float32", "tf32", "bf16")
-_LOG2_E = math.log2(math.e)
+LOG2_E = math.log2(math.e)
 #: Rows and columns of a block: a few of its size stay in cache together. A block is no higher than wide.
 _ROWS, _COLUMNS = 256, 1024
 #: Pairs whose logits and slopes are kept for the gradient instead of being made again: 16 MB each, in float32, a part.
 _KEPT = 2**22
 #: Where distance / temperature moves faster than this with log(1 + z), the rounding of 1 + z is put right (see `gram`).
-_STEEP = 64.0
+STEEP = 64.0
 
 
 def log_partition(
@@ -101,7 +101,7 @@ def log_partition(
         labels=None if labels is None else tuple(v.to(x.device, non_blocking=True) for v in labels),
         precision=precision,
         # A GPU is not asked for what it has learned: it would have to be waited for.
-        compensated=slopes.is_cuda or bool((slopes > _STEEP).any()),
+        compensated=slopes.is_cuda or bool((slopes > STEEP).any()),
         aligned=labels is not None and y is None and _aligned(labels, groups),
     )
     lifted = [tensor for gram in (*rows, *others) for tensor in (gram.p, gram.a)]
@@ -155,7 +155,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Cut:
+class Cut:
     """A run of rows or columns: whole groups (`count` of them from group `first`), or a piece of one."""
 
     start: int
@@ -172,7 +172,7 @@ class _Cut:
         return slice(self.first, self.first + self.count)
 
 
-def _cuts(start: int, size: int, group: int, most: int) -> Iterator[_Cut]:
+def _cuts(start: int, size: int, group: int, most: int) -> Iterator[Cut]:
     """`size` items, of which every `group` are one group, from `start` in runs of about `most`."""
     while start < size:
         first, inside = divmod(start, group)
@@ -181,7 +181,7 @@ def _cuts(start: int, size: int, group: int, most: int) -> Iterator[_Cut]:
         else:
             count = min(most // group, (size - start) // group)
             stop = start + count * group
-        yield _Cut(start, stop, first, count)
+        yield Cut(start, stop, first, count)
         start = stop
 
 
@@ -194,7 +194,7 @@ class _Blocked(torch.autograd.Function):
     @staticmethod
     def forward(ctx, plan, slopes, *lifted):
         wanted = any(ctx.needs_input_grad)
-        blocks = _Blocks(plan, slopes, lifted, keep_values=ctx.needs_input_grad[1])
+        blocks = Blocks(plan, slopes, lifted, keep_values=ctx.needs_input_grad[1])
         sums = slopes.new_full((blocks.shape[0], plan.groups), -torch.inf)
         keep = wanted and math.prod(blocks.shape) <= _KEPT
         kept = []
@@ -208,14 +208,14 @@ class _Blocked(torch.autograd.Function):
                 kept.append(block)
         ctx.save_for_backward(slopes, sums, *lifted)
         ctx.plan, ctx.kept = plan, (blocks, kept) if keep else None
-        return sums / _LOG2_E
+        return sums / LOG2_E
 
     @staticmethod
     @first_order
     def backward(ctx, grad):
         slopes, sums, *lifted = ctx.saved_tensors
         wanted = ctx.needs_input_grad
-        blocks, kept = ctx.kept or (_Blocks(ctx.plan, slopes, lifted, keep_values=wanted[1]), [])
+        blocks, kept = ctx.kept or (Blocks(ctx.plan, slopes, lifted, keep_values=wanted[1]), [])
         # A queue's keys want no gradient, and its product is saved.
         blocks.prepare(rows=blocks.itself or any(wanted[2 : 2 + len(lifted) // 2]), columns=any(wanted[-len(lifted) // 2 :]))
         ctx.kept = None  # written over below
@@ -265,7 +265,7 @@ def _shares(logits: Tensor, own: tuple[Tensor, Tensor], other: tuple[Tensor, Ten
 
 
 @dataclass
-class _Block:
+class Block:
     """What is kept of a block; of its last `above` columns, beyond the rows' own, the rows are columns too."""
 
     logits: Tensor
@@ -274,7 +274,7 @@ class _Block:
     above: int
 
 
-class _Blocks:
+class Blocks:
     """The blocks of a problem, and the gradients that they add up to."""
 
     def __init__(self, plan: Plan, slopes: Tensor, lifted: Sequence[Tensor], keep_values: bool):
@@ -289,7 +289,7 @@ class _Blocks:
         self.grad_slopes = torch.zeros_like(slopes) if keep_values else None
         self.row_grads, self.column_grads = [], []
 
-    def __iter__(self) -> Iterator[tuple[_Cut, _Cut]]:
+    def __iter__(self) -> Iterator[tuple[Cut, Cut]]:
         height, width = self.shape
         group = width // self.plan.groups
         # Only where rows are columns do the groups cut the rows too.
@@ -297,7 +297,7 @@ class _Blocks:
             for columns in _cuts(rows.start if self.itself else 0, width, group, _COLUMNS):
                 yield rows, columns
 
-    def make(self, rows: _Cut, columns: _Cut) -> _Block:
+    def make(self, rows: Cut, columns: Cut) -> Block:
         terms, values, over_slopes = [], [], []
         for kind, left, right, slope in zip(self.plan.kinds, self.left, self.right, self.slopes, strict=True):
             with full_precision(left.device):
@@ -308,7 +308,7 @@ class _Blocks:
             over_slopes.append(over_slope)
             if self.keep_values:
                 values.append(value.clone())
-            terms.append(value.mul_(-_LOG2_E * slope))
+            terms.append(value.mul_(-LOG2_E * slope))
         logits = terms[0]
         for term in terms[1:]:
             logits += term
@@ -321,14 +321,14 @@ class _Blocks:
             x_labels, y_labels = self.plan.labels
             logits.masked_fill_(x_labels[rows.items, None] == y_labels[columns.items], -torch.inf)
         above = max(0, columns.stop - max(columns.start, rows.stop)) if self.itself else 0
-        return _Block(logits, values, over_slopes, above)
+        return Block(logits, values, over_slopes, above)
 
     def prepare(self, *, rows: bool, columns: bool) -> None:
         """Make room for the gradients that are wanted."""
         self.row_grads = [torch.zeros_like(side) if rows else None for side in self.left]
         self.column_grads = [torch.zeros_like(side) if columns else None for side in self.right if not self.itself]
 
-    def pull(self, shares: Tensor, block: _Block, rows: _Cut, columns: _Cut) -> None:
+    def pull(self, shares: Tensor, block: Block, rows: Cut, columns: Cut) -> None:
         """Add a block's gradient to each side, from that to its logits, which it uses up. Signs and slopes come last."""
         for part, over_slope in enumerate(block.over_slopes):
             if self.grad_slopes is not None:
