@@ -7,5 +7,6 @@ from . import hypmix
 from .hypmix import ConvexCombination
 from .loss import Loss
 from .pairwise import PairwiseCrossEntropy
+from .scene_object import SceneObjectContrast
 
-__all__ = ["ConvexCombination", "Loss", "PairwiseCrossEntropy", "hypmix"]
+__all__ = ["ConvexCombination", "Loss", "PairwiseCrossEntropy", "SceneObjectContrast", "hypmix"]
