@@ -56,9 +56,9 @@ def test_fast_training_view_is_faithful(orientation, pillow_only, monkeypatch):
     if pillow_only:
         monkeypatch.setattr(decoding, "_simplejpeg", lambda: None)
     # Edges at multiples of 8, so that no reduction has to round them and Pillow can cut the same crop.
-    drawn, plain_box = [], transforms._random_box
+    drawn, plain_box = [], transforms.random_box
     monkeypatch.setattr(
-        transforms, "_random_box", lambda *a: drawn.append(tuple(8 * round(e / 8) for e in plain_box(*a))) or drawn[-1]
+        transforms, "random_box", lambda *a: drawn.append(tuple(8 * round(e / 8) for e in plain_box(*a))) or drawn[-1]
     )
     reductions, plain = [], transforms.Picture._decode
     monkeypatch.setattr(transforms.Picture, "_decode", lambda self, r, mode: reductions.append(r) or plain(self, r, mode))
@@ -101,15 +101,15 @@ def test_random_boxes_follow_scale_and_ratio():
     rng = np.random.default_rng(0)
     augmentation = Augmentation(scale=(0.2, 0.6), ratio=(0.5, 2))
     for _ in range(300):
-        left, top, right, bottom = transforms._random_box((200, 100), augmentation, rng)
+        left, top, right, bottom = transforms.random_box((200, 100), augmentation, rng)
         assert 0 <= left < right <= 200
         assert 0 <= top < bottom <= 100
         assert 0.19 <= (right - left) * (bottom - top) / 20000 <= 0.62
         assert 0.48 <= (right - left) / (bottom - top) <= 2.1
     # Where no try can fit, the largest centred box of the nearest allowed ratio.
-    assert transforms._random_box((1000, 10), Augmentation(scale=(0.9, 1)), rng) == (493, 0, 506, 10)
+    assert transforms.random_box((1000, 10), Augmentation(scale=(0.9, 1)), rng) == (493, 0, 506, 10)
     for size in ((1, 1), (1, 50)):
-        left, top, right, bottom = transforms._random_box(size, Augmentation(), rng)
+        left, top, right, bottom = transforms.random_box(size, Augmentation(), rng)
         assert 0 <= left < right <= size[0]
         assert 0 <= top < bottom <= size[1]
 

@@ -4,6 +4,7 @@ A run saves its complete config as YAML; `read` takes it back strictly: an unkno
 error.
 """
 
+from .crops import SceneCrops
 from .files import read, to_yaml, write
 from .losses import ChestConfig, LibraryConfig, LossConfig, PairwiseConfig, ProxyAnchorConfig, SoftTripleConfig
 from .retrieval import (
@@ -35,6 +36,7 @@ __all__ = [
     "PartConfig",
     "Precision",
     "ProxyAnchorConfig",
+    "SceneCrops",
     "SoftTripleConfig",
     "SpaceConfig",
     "TrainingConfig",

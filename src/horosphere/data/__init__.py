@@ -4,6 +4,7 @@ Everything exported here may be imported from here. Imports `config` and no othe
 this room yields.
 """
 
+from ..config import SceneCrops
 from .dataset import RetrievalData
 from .decoded import DecodedImages, decode_once
 from .decoding import Picture, UnreadableImage, decode
@@ -11,6 +12,7 @@ from .features import labels_and_classes, load_arrays, save_arrays
 from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, training_batches
 from .sampler import ClassBalancedSampler
+from .scenes import SceneBatch, SceneData, load_scenes, scene_batches
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
 from .transforms import Augmentation, Preprocessing, evaluation_view, normalise, training_view
 
@@ -28,6 +30,9 @@ __all__ = [
     "Picture",
     "Preprocessing",
     "RetrievalData",
+    "SceneBatch",
+    "SceneCrops",
+    "SceneData",
     "UnreadableImage",
     "ZipImages",
     "decode",
@@ -38,8 +43,10 @@ __all__ = [
     "load_arrays",
     "load_data",
     "load_images",
+    "load_scenes",
     "normalise",
     "save_arrays",
+    "scene_batches",
     "training_batches",
     "training_view",
 ]

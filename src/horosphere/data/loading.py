@@ -6,7 +6,7 @@ workers answer soon, and shared memory holds tasks instead of whole batches.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +90,7 @@ def training_batches(
         labels.append(part_labels)
         failures += failed
         if sum(map(len, views)) == sampler.batch_size:
-            yield Batch(step, _joined(views), torch.from_numpy(np.concatenate(labels)), failures)
+            yield Batch(step, joined(views), torch.from_numpy(np.concatenate(labels)), failures)
             views, labels, failures = [], [], []
 
 
@@ -118,7 +118,7 @@ def embedding_batches(
         views.append(part)
         failures += failed
         if end % batch_size == 0 or end == len(data):
-            yield EmbeddingBatch(torch.tensor(indices, dtype=torch.int64), _joined(views), failures)
+            yield EmbeddingBatch(torch.tensor(indices, dtype=torch.int64), joined(views), failures)
             indices, views, failures = [], [], []
 
 
@@ -142,22 +142,22 @@ class _TrainingViews(Dataset):
     def _view(self, step, indices, position, place, failures):
         """The view at `place` in the batch of all ranks: the image drawn for it, or the first readable of its class."""
         i = int(indices[position])
-        try:
-            return self._draw(i, step, place)
-        except UnreadableImage as error:
-            failures.append((str(self.data.ids[i]), error.reason))
-        others = np.flatnonzero(self.data.labels == self.data.labels[i])
-        others = np.random.default_rng([_REPLACEMENT, self.seed, step, place]).permutation(others[others != i])
-        # Images that the batch does not yet hold come first (False sorts before True).
-        for other in sorted(others.tolist(), key=set(indices.tolist()).__contains__):
-            try:
-                return self._draw(other, step, place)
-            except UnreadableImage as error:
-                failures.append((str(self.data.ids[other]), error.reason))
+
+        def candidates():
+            yield i
+            others = np.flatnonzero(self.data.labels == self.data.labels[i])
+            others = np.random.default_rng([_REPLACEMENT, self.seed, step, place]).permutation(others[others != i])
+            # Images that the batch does not yet hold come first (False sorts before True).
+            yield from sorted(others.tolist(), key=set(indices.tolist()).__contains__)
+
+        tried = len(failures)
+        view = first_readable(candidates(), lambda k: self._draw(k, step, place), self.data.ids, failures)
+        if view is not None:
+            return view
         name = self.data.classes[self.data.labels[i]]
         raise InputError(
-            f"{self.data.name}: none of the {len(others) + 1} images of class {name!r} can be read, first "
-            f"{self.data.ids[i]}: {failures[-1 - len(others)][1]}. Repair the files or leave the class out."
+            f"{self.data.name}: none of the {len(failures) - tried} images of class {name!r} can be read, first "
+            f"{self.data.ids[i]}: {failures[tried][1]}. Repair the files or leave the class out."
         )
 
     def _draw(self, i, step, place):
@@ -189,6 +189,16 @@ class _EvaluationViews(Dataset):
         return end, indices, default_collate(views) if views else none, failures
 
 
+def first_readable(candidates: Iterable[int], draw: Callable, ids: np.ndarray, failures: Failures):
+    """What `draw` makes of the first image it can read, None if of none; the others are added to `failures`."""
+    for i in candidates:
+        try:
+            return draw(i)
+        except UnreadableImage as error:
+            failures.append((str(ids[i]), error.reason))
+    return None
+
+
 def prepared(dataset: Dataset, tasks, workers: int):
     """The tasks' answers in order, from `workers` processes or from this one."""
     if workers < 0:
@@ -217,7 +227,8 @@ def _leave_interrupts_to_parent(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _joined(views: list[torch.Tensor]) -> torch.Tensor:
+def joined(views: list[torch.Tensor]) -> torch.Tensor:
+    """The parts of a batch as one tensor, page-locked where there is CUDA."""
     pinned = torch.cuda.is_available()
     if len(views) == 1 and not pinned:
         return views[0]  # on few cores the copy takes as long as a third of the decoding

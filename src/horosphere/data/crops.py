@@ -1,0 +1,149 @@
+"""What scene–object contrast sees of a scene: two views of one object, and the object beside the scene around it.
+
+All chance comes from the generator that is passed in. docs/methods.md says where these crops mend the published ones.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+from torchvision.transforms.v2 import functional
+
+from ..config import SceneCrops
+from .decoding import Box, Picture, UnreadableImage
+from .transforms import Preprocessing, crop, random_box
+
+
+class SceneViews(NamedTuple):
+    """One item of training, uint8 (C, size, size) each: two views of an object, the scene around it, the object."""
+
+    first: torch.Tensor
+    second: torch.Tensor
+    scene: torch.Tensor
+    object: torch.Tensor
+
+
+def scene_views(
+    image,
+    size: tuple[int, int],
+    boxes: np.ndarray,
+    preprocessing: Preprocessing,
+    crops: SceneCrops,
+    generator: np.random.Generator,
+    *,
+    name: str = "image",
+) -> SceneViews:
+    """The views of one of the boxes (m, 4), drawn at random; m is at least 2.
+
+    `size` is the width and height that the boxes refer to: an image of another size raises UnreadableImage.
+    """
+    picture = open_scene(image, size, preprocessing, name=name)
+    chosen = int(generator.integers(len(boxes)))
+    first, second = object_views(picture, boxes[chosen], preprocessing, crops, generator)
+    scene, thing = scene_and_object(picture, boxes, chosen, preprocessing, crops, generator)
+    return SceneViews(first, second, scene, thing)
+
+
+def open_scene(image, size: tuple[int, int], preprocessing: Preprocessing, *, name: str = "image") -> Picture:
+    """The image, decoded once for all of its crops. Raises UnreadableImage where it has another size than `size`."""
+    picture = Picture(image, name)
+    width, height = map(int, size)
+    if picture.size != (width, height):
+        raise UnreadableImage(
+            name, f"the image is {picture.size[0]} × {picture.size[1]}, but its boxes are for {width} × {height}"
+        )
+    return Picture(picture.pixels(preprocessing.channels), name)
+
+
+def object_views(
+    picture: Picture, box, preprocessing: Preprocessing, crops: SceneCrops, generator: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two views of what is in `box`, each with a window, crop and colours of its own: uint8 (C, size, size)."""
+    views = []
+    for _ in range(2):
+        left, top, right, bottom = object_window(box, picture.size, crops.window, generator)
+        inner = random_box((right - left, bottom - top), crops, generator)
+        shown = (left + inner[0], top + inner[1], left + inner[2], top + inner[3])
+        views.append(_recoloured(crop(picture, shown, preprocessing), crops, generator))
+    return views[0], views[1]
+
+
+def scene_and_object(
+    picture: Picture,
+    boxes: np.ndarray,
+    chosen: int,
+    preprocessing: Preprocessing,
+    crops: SceneCrops,
+    generator: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The scene around box `chosen` and that box, resized without keeping their shapes: uint8 (C, size, size)."""
+    scene = crop(picture, whole(scene_box(boxes, chosen, crops.others, generator)), preprocessing)
+    thing = crop(picture, whole(boxes[chosen]), preprocessing)
+    return _recoloured(scene, crops, generator), _recoloured(thing, crops, generator)
+
+
+def object_window(box, size: tuple[int, int], window: int, generator: np.random.Generator) -> tuple[int, int, int, int]:
+    """`box` in whole pixels, or for one of less than window × window pixels a window around it, inside the image.
+
+    The window is `window` pixels on each side, less where the image is smaller and more where the box is larger; its place
+    is drawn uniformly among those that hold the box.
+    """
+    box = whole(box)
+    if (box[2] - box[0]) * (box[3] - box[1]) >= window**2:
+        return box
+    edges = []
+    for axis in range(2):
+        low, high, end = box[axis], box[axis + 2], size[axis]
+        side = max(high - low, min(window, end))
+        start = int(generator.integers(max(0, high - side), min(low, end - side), endpoint=True))
+        edges.append((start, start + side))
+    return edges[0][0], edges[1][0], edges[0][1], edges[1][1]
+
+
+def scene_box(boxes: np.ndarray, chosen: int, others: tuple[int, int], generator: np.random.Generator) -> Box:
+    """What holds box `chosen` and, drawn at random, from `others[0]` to `others[1]` of the other boxes, or all there are."""
+    rest = np.delete(np.arange(len(boxes)), chosen)
+    count = int(generator.integers(*others, endpoint=True))
+    taken = boxes[[chosen, *generator.permutation(rest)[:count]]]
+    return (*taken[:, :2].min(0).tolist(), *taken[:, 2:].max(0).tolist())
+
+
+def whole(box) -> tuple[int, int, int, int]:
+    """The whole pixels that a box touches."""
+    left, top, right, bottom = np.asarray(box, np.float64).tolist()
+    return int(np.floor(left)), int(np.floor(top)), int(np.ceil(right)), int(np.ceil(bottom))
+
+
+def _recoloured(view: torch.Tensor, crops: SceneCrops, rng: np.random.Generator) -> torch.Tensor:
+    """Colour jitter, grey, blur and flip, each by its chance."""
+    if rng.random() < crops.jitter:
+        # As torchvision's ColorJitter, whose own draws come from torch's global generator.
+        changes = [
+            (functional.adjust_brightness, _factor(crops.brightness, rng)),
+            (functional.adjust_contrast, _factor(crops.contrast, rng)),
+            (functional.adjust_saturation, _factor(crops.saturation, rng)),
+            (functional.adjust_hue, float(rng.uniform(-crops.hue, crops.hue))),
+        ]
+        for i in rng.permutation(len(changes)):
+            change, amount = changes[i]
+            view = change(view, amount)
+    if rng.random() < crops.grey:
+        view = functional.rgb_to_grayscale(view, len(view)) if len(view) == 3 else view
+    if rng.random() < crops.blur:
+        view = _blurred(view, float(rng.uniform(*crops.sigma)))
+    if rng.random() < crops.flip:
+        view = view.flip(-1)
+    return view.contiguous()
+
+
+def _factor(most: float, rng: np.random.Generator) -> float:
+    return float(rng.uniform(max(0.0, 1 - most), 1 + most))
+
+
+def _blurred(view: torch.Tensor, sigma: float) -> torch.Tensor:
+    # Pillow's repeated box blur, as in the published pipeline; torchvision's convolution takes five times as long.
+    pixels = view[0] if len(view) == 1 else view.permute(1, 2, 0)
+    image = Image.fromarray(pixels.contiguous().numpy()).filter(ImageFilter.GaussianBlur(sigma))
+    blurred = torch.from_numpy(np.array(image))
+    return blurred[None] if blurred.ndim == 2 else blurred.permute(2, 0, 1)

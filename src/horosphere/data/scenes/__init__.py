@@ -1,0 +1,7 @@
+"""Scenes: images with boxes around their objects."""
+
+from .dataset import SceneData
+from .layouts import LAYOUTS, load_scenes
+from .loading import SceneBatch, scene_batches, steps_per_epoch
+
+__all__ = ["LAYOUTS", "SceneBatch", "SceneData", "load_scenes", "scene_batches", "steps_per_epoch"]
