@@ -20,8 +20,8 @@ class SceneViews(NamedTuple):
 
     first: torch.Tensor
     second: torch.Tensor
-    scene: torch.Tensor
-    object: torch.Tensor
+    scene: torch.Tensor | None = None
+    object: torch.Tensor | None = None
 
 
 def scene_views(
@@ -33,14 +33,18 @@ def scene_views(
     generator: np.random.Generator,
     *,
     name: str = "image",
+    scenes: bool = True,
 ) -> SceneViews:
-    """The views of one of the boxes (m, 4), drawn at random; m is at least 2.
+    """The views of one of the boxes (m, 4), drawn at random; m is at least 2, or without `scenes` 1.
 
+    Without `scenes` there are the same two views, and neither the scene nor the object.
     `size` is the width and height that the boxes refer to: an image of another size raises UnreadableImage.
     """
     picture = open_scene(image, size, preprocessing, name=name)
     chosen = int(generator.integers(len(boxes)))
     first, second = object_views(picture, boxes[chosen], preprocessing, crops, generator)
+    if not scenes:
+        return SceneViews(first, second)
     scene, thing = scene_and_object(picture, boxes, chosen, preprocessing, crops, generator)
     return SceneViews(first, second, scene, thing)
 

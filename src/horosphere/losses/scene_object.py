@@ -148,7 +148,7 @@ class SceneObjectContrast(nn.Module):
         weight: λ, of the hyperbolic loss. With 0 no third projection is asked for, and there is no queue of objects.
         temperature, hyperbolic_temperature: τ of cosine, and of hyperbolic distance.
         gradient: "coupled", the scaled gradient of `ball_gradient`, or "decoupled", its part along the norm.
-        dense_share: β, DenseCL's share of the loss of objects.
+        dense_share: β < 1, DenseCL's share of the loss of objects.
 
     Raises:
         ValueError: for an option outside its range.
@@ -169,8 +169,8 @@ class SceneObjectContrast(nn.Module):
         super().__init__()
         if not (temperature > 0 and hyperbolic_temperature > 0):
             raise ValueError(f"temperatures {temperature} and {hyperbolic_temperature}: expected positive numbers")
-        if not (weight >= 0 and 0 <= dense_share <= 1):
-            raise ValueError(f"weight={weight}, dense_share={dense_share}: expected 0 or more, and 0 to 1")
+        if not (weight >= 0 and 0 <= dense_share < 1):
+            raise ValueError(f"weight={weight}, dense_share={dense_share}: expected 0 or more, and 0 to below 1")
         if gradient not in ("coupled", "decoupled"):
             raise ValueError(f"gradient={gradient!r}: expected 'coupled' or 'decoupled'")
         self.space, self.gradient = space, gradient
@@ -193,6 +193,16 @@ class SceneObjectContrast(nn.Module):
             rows[pair.term].append(contrast(pair.space, pair.queries, pair.keys, pair.queue, pair.temperature).mean())
         terms = {term: torch.stack(means).mean() for term, means in rows.items()}
         return {"loss": torch.stack([share * terms[term] for term, share in self.shares.items()]).sum(), **terms}
+
+    @property
+    def scenes(self) -> bool:
+        """Whether scenes take part: λ > 0."""
+        return "hyperbolic" in self.shares
+
+    @property
+    def fill(self) -> float:
+        """Share of the queues' places that are taken."""
+        return cast(Queue, self.queues["first"]).fill
 
     def keys(self, queue: str) -> Tensor:
         """What is in a queue (m, dim)."""
@@ -231,7 +241,7 @@ class SceneObjectContrast(nn.Module):
                     yield self._on_sphere(term, query.points, key.points, other)
                 elif term == "dense":
                     yield self._on_sphere(term, *_places(query, key), f"dense {other}")
-        if "hyperbolic" in self.shares:
+        if self.scenes:
             scenes = ball_gradient(queries[2].points, self.space.curvature, directions=self.gradient == "coupled")
             queue = self.keys("objects")
             yield _Pair("hyperbolic", self.space, scenes, keys[2].points, queue, self.hyperbolic_temperature)
