@@ -3,6 +3,7 @@
 All chance comes from the generator that is passed in. docs/methods.md says where these crops mend the published ones.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ class SceneViews(NamedTuple):
 
 def scene_views(
     image,
-    size: tuple[int, int],
+    size: Sequence[int],
     boxes: np.ndarray,
     preprocessing: Preprocessing,
     crops: SceneCrops,
@@ -40,7 +41,7 @@ def scene_views(
     Without `scenes` there are the same two views, and neither the scene nor the object.
     `size` is the width and height that the boxes refer to: an image of another size raises UnreadableImage.
     """
-    picture = open_scene(image, size, preprocessing, name=name)
+    picture = open_scene(image, size, preprocessing.channels, name=name)
     chosen = int(generator.integers(len(boxes)))
     first, second = object_views(picture, boxes[chosen], preprocessing, crops, generator)
     if not scenes:
@@ -49,7 +50,7 @@ def scene_views(
     return SceneViews(first, second, scene, thing)
 
 
-def open_scene(image, size: tuple[int, int], preprocessing: Preprocessing, *, name: str = "image") -> Picture:
+def open_scene(image, size: Sequence[int], channels: int = 3, *, name: str = "image") -> Picture:
     """The image, decoded once for all of its crops. Raises UnreadableImage where it has another size than `size`."""
     picture = Picture(image, name)
     width, height = map(int, size)
@@ -57,7 +58,7 @@ def open_scene(image, size: tuple[int, int], preprocessing: Preprocessing, *, na
         raise UnreadableImage(
             name, f"the image is {picture.size[0]} × {picture.size[1]}, but its boxes are for {width} × {height}"
         )
-    return Picture(picture.pixels(preprocessing.channels), name)
+    return Picture(picture.pixels(channels), name)
 
 
 def object_views(

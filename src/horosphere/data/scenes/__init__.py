@@ -3,5 +3,6 @@
 from .dataset import SceneData
 from .layouts import LAYOUTS, load_scenes
 from .loading import SceneBatch, scene_batches, steps_per_epoch
+from .proposals import with_proposals
 
-__all__ = ["LAYOUTS", "SceneBatch", "SceneData", "load_scenes", "scene_batches", "steps_per_epoch"]
+__all__ = ["LAYOUTS", "SceneBatch", "SceneData", "load_scenes", "scene_batches", "steps_per_epoch", "with_proposals"]
