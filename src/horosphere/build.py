@@ -7,7 +7,7 @@ import numpy as np
 
 from . import spaces
 from .config import Config, DataConfig, PairwiseConfig, PartConfig, SceneConfig, SceneDataConfig, SpaceConfig
-from .data import RetrievalData, SceneData, load_data, load_scenes
+from .data import RetrievalData, SceneData, load_data, load_scenes, with_proposals
 from .errors import InputError
 from .losses import ConvexCombination, Loss, PairwiseCrossEntropy, SceneObjectContrast
 from .models import Embedder, Projector
@@ -140,13 +140,15 @@ def embedder(config: Config, data: RetrievalData) -> Embedder:
     return model
 
 
-def scenes(config: SceneDataConfig) -> SceneData:
-    """The scenes of all splits, with their regions."""
-    if config.root is None:
+def scenes(config: SceneConfig, progress: bool = False) -> SceneData:
+    """The scenes of all splits, with their annotated or proposed boxes."""
+    options = config.data
+    if options.root is None:
         raise InputError("data.root is not given: expected a folder or zip of scenes")
-    data = load_scenes(config.root, config.layout)
-    if config.regions == "selective-search":
-        data = with_proposals(data, least=config.crops.least)  # noqa: F821
+    data = load_scenes(options.root, options.layout)
+    if options.regions == "selective-search":
+        workers = config.training.workers
+        data = with_proposals(data, least=options.crops.least, workers=workers, progress=progress)
     return data
 
 

@@ -12,7 +12,7 @@ from .features import labels_and_classes, load_arrays, save_arrays
 from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, training_batches
 from .sampler import ClassBalancedSampler
-from .scenes import SceneBatch, SceneData, load_scenes, scene_batches, with_proposals
+from .scenes import SceneBatch, SceneData, load_scenes, scene_batches, steps_per_epoch, with_proposals
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
 from .transforms import Augmentation, Preprocessing, evaluation_view, normalise, training_view
 
@@ -47,6 +47,7 @@ __all__ = [
     "normalise",
     "save_arrays",
     "scene_batches",
+    "steps_per_epoch",
     "training_batches",
     "training_view",
     "with_proposals",

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ def train(config: SceneConfig, folder: str | Path | None = None, *, progress: bo
     fabric = launch(config.training)
     # Several processes agree on the folder, which the first one chooses and makes.
     run: Run = fabric.broadcast(Run.at(folder, config.recipe) if fabric.is_global_zero else None)  # ty: ignore
-    job = _prepare(fabric, config)
+    job = _prepare(fabric, config, progress)
     if fabric.is_global_zero:
         run.begin(config)
     return _train(fabric, run, job, progress)
@@ -47,9 +48,9 @@ def train(config: SceneConfig, folder: str | Path | None = None, *, progress: bo
 
 def resume(run: Run, *, progress: bool = True) -> Run:
     """Go on with an unfinished run. As `training.resume`."""
-    assert isinstance(run.config, SceneConfig)  # the caller looked
-    fabric = launch(run.config.training)
-    return _train(fabric, run, _prepare(fabric, run.config), progress)
+    config = cast(SceneConfig, run.config)
+    fabric = launch(config.training)
+    return _train(fabric, run, _prepare(fabric, config, progress), progress)
 
 
 @dataclass
@@ -66,11 +67,11 @@ class _Job:
     failures: dict[str, str]
 
 
-def _prepare(fabric: Fabric, config: SceneConfig) -> _Job:
+def _prepare(fabric: Fabric, config: SceneConfig, progress: bool) -> _Job:
     """Everything that can be wrong with a config shows here, before a run's folder is made."""
     # One seed for every process: the model starts alike everywhere. Data never draw from these generators.
     seed_everything(config.seed, verbose=False)
-    scenes = build.scenes(config.data)
+    scenes = build.scenes(config, progress and fabric.is_global_zero)
     data, judged = build.training_scenes(config, scenes), build.judged_scenes(config, scenes)
     batch, world = config.batch, fabric.world_size
     steps_per_epoch(len(data), batch.images, data.name)

@@ -1,10 +1,11 @@
-"""The training loop: one file to read from top to bottom."""
+"""The training loop of labelled images: one file to read from top to bottom."""
 
 import json
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -31,17 +32,7 @@ from .steps import Steps, note_failures
 
 
 def train(config: Config, folder: str | Path | None = None, *, progress: bool = True) -> Run:
-    """Train what a config says, judge it, and return the run with its report.
-
-    Args:
-        config: the whole run; `horosphere.recipes` has published and ready ones.
-        folder: where the run is kept; by default the first free runs/RECIPE, runs/RECIPE-2, …
-        progress: show bars.
-
-    Raises:
-        InputError: for a config that cannot be, before anything is trained.
-        KeyboardInterrupt: on Ctrl-C, after a checkpoint was written.
-    """
+    """Train what a config says, judge it, and return the run with its report. As `training.train`."""
     config = _rooted(config)
     fabric = _launch(config)
     # Several processes agree on the folder, which the first one chooses and makes.
@@ -52,16 +43,11 @@ def train(config: Config, folder: str | Path | None = None, *, progress: bool = 
     return _train(fabric, run, job, progress)
 
 
-def resume(folder: str | Path, *, progress: bool = True) -> Run:
-    """Go on with a run that was stopped or killed: its weights end as if it had never been, bit for bit on the CPU.
-
-    A run without a checkpoint starts again; a finished run is returned as it is.
-    """
-    run = Run.open(folder)
-    if run.finished:
-        return run
-    fabric = _launch(run.config)
-    return _train(fabric, run, _prepare(fabric, run.config, progress), progress)
+def resume(run: Run, *, progress: bool = True) -> Run:
+    """Go on with an unfinished run. As `training.resume`."""
+    config = cast(Config, run.config)
+    fabric = _launch(config)
+    return _train(fabric, run, _prepare(fabric, config, progress), progress)
 
 
 def _launch(config: Config) -> Fabric:

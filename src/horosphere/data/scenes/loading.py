@@ -3,7 +3,7 @@
 An item depends on (seed, step, place in the batch of all ranks) only, as in `training_batches`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,8 +86,7 @@ def scene_batches(
         views.append(part)
         failures += failed
         if sum(len(part.first) for part in views) == own:
-            together = (None if parts[0] is None else joined(list(parts)) for parts in zip(*views, strict=True))
-            yield SceneBatch(step, *together, failures)
+            yield SceneBatch(step, *_together(views, joined), failures)
             views, failures = [], []
 
 
@@ -96,6 +95,13 @@ def steps_per_epoch(images: int, batch_size: int, name: str = "the data") -> int
     if not 1 <= batch_size <= images:
         raise InputError(f"batches of {batch_size} from {images} images of {name}; expected 1 to {images} images a batch.")
     return images // batch_size
+
+
+def _together(items: list[SceneViews], join: Callable[[list[torch.Tensor]], torch.Tensor]) -> SceneViews:
+    """The views of several items or tasks, each kind in one tensor."""
+    first, second, scenes, objects = zip(*items, strict=True)
+    others = (None if views[0] is None else join(list(views)) for views in (scenes, objects))
+    return SceneViews(join(list(first)), join(list(second)), *others)
 
 
 class _Items(Dataset):
@@ -111,11 +117,7 @@ class _Items(Dataset):
             items = [self._item(step, batch, place, failures) for place in range(first, end)]
         except InputError as error:
             return error  # raised by the parent: from a worker it would arrive wrapped in a traceback's text
-        return (
-            step,
-            SceneViews(*(None if views[0] is None else torch.stack(views) for views in zip(*items, strict=True))),
-            failures,
-        )
+        return step, _together(items, torch.stack), failures
 
     def _item(self, step, batch, place, failures) -> SceneViews:
         def candidates():
