@@ -97,7 +97,7 @@ class Run:
         """The config of a run on labelled images. Raises InputError for another kind of run."""
         if not isinstance(self.config, Config):
             raise InputError(
-                f"{self.folder} is a run on scenes, without labelled images of its own: give it some with --data and --layout"
+                f"{self.folder} is a run on scenes, which has no labelled images of its own: give it some with --data"
             )
         return self.config
 
