@@ -27,6 +27,8 @@ usage: horosphere COMMAND ...
   evaluate    judge a run, an untrained encoder, or a file of points by retrieval
   embed       points of images, with a trained run, into a file
   report      judge a finished run again and rewrite its report.html
+  compare     several recipes on equal terms, over seeds, with paired intervals
+  sweep       a recipe over temperatures, curvatures, weights or any option, judged on validation
 
 First steps:
 
@@ -379,6 +381,127 @@ def report(arguments: list[str]) -> None:
 
 
 @dataclass
+class CompareOptions:
+    """Compare recipes at equal data, encoder, batch, steps and number of choices.
+
+    Each recipe tries its choices (by default half, one, two and four times its temperature) on held-out training classes.
+    With the best it trains on all training classes, once a seed, and is judged on the test classes. The folder gets
+    study.json, compare.md and compare.html: means over seeds, differences to a reference, paired, with 95 % intervals and
+    Holm's correction. The same command goes on with a study that was stopped or killed, and extends one by more seeds."""
+
+    recipes: Positional[tuple[str, ...]]
+    """Names of recipes, or config files (.yaml)."""
+    study: Path
+    """The study's folder."""
+    seeds: int = 5
+    """Seeds of the runs that are judged on test: 0, 1, ..."""
+    reference: str | None = None
+    """The recipe that the others are held against; by default the first."""
+    set: Annotated[tuple[str, ...], arg(metavar="OPTION=VALUE ...")] = ()
+    """Options that all recipes get, such as training.steps=200 data.root=omniglot.zip."""
+    choose: Annotated[tuple[str, ...], arg(metavar="OPTION=VALUE,VALUE ...")] = ()
+    """What every recipe chooses from, such as loss.temperature=0.1,0.2; by default the recipe's own choices."""
+    factors: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    """What a recipe without choices of its own tries: multiples of its temperature. 1 alone: nothing to choose."""
+    choose_steps: int | None = None
+    """Training steps of the runs that choose; by default the recipe's."""
+    choose_seeds: int = 1
+    """Seeds of each choice; the mean decides."""
+    processes: int = 1
+    """Runs at a time. On a CPU as many as there are cores is fastest for small models; with GPUs, as many as there are."""
+    threads: int | None = None
+    """torch's threads of each process; by default the processes share the cores."""
+    allow_differences: bool = False
+    """Compare although data, encoder, head width, batch, steps or number of choices differ."""
+
+
+def compare(arguments: list[str]) -> None:
+    """`horosphere compare`."""
+    choices = _given(_parse(CompareOptions, "compare", arguments))
+    settings = {name: configs.value(text) for name, text in _pairs(choices.pop("set")).items()}
+    choose = {
+        name: [configs.value(part) for part in text.split(",")] for name, text in _pairs(choices.pop("choose")).items()
+    }
+    names, folder = choices.pop("recipes"), choices.pop("study")
+    from . import studies
+
+    result = studies.compare(names, folder, settings=settings, choose=choose or None, **choices)
+    print(f"{studies.comparison_document(result).text()}\n\nstudy  {folder}\npage   {folder / 'compare.html'}")
+
+
+@dataclass
+class SweepOptions:
+    """Train a recipe with many settings, each judged on held-out training classes: sweep.html has curves and a table.
+
+    Values (--temperature 0.05 0.1 0.2) make a grid, which is trained whole. A range (--temperature 0.05:1 log) is searched
+    by Optuna with --trials settings. The same command goes on with a sweep that was stopped or killed, and extends one by
+    more values or trials. Settings that cannot be trained are recorded as failed."""
+
+    recipe: Positional[str]
+    """A recipe's name, or a config file (.yaml)."""
+    study: Path
+    """The study's folder."""
+    temperature: tuple[str, ...] = ()
+    """loss.temperature."""
+    curvature: tuple[str, ...] = ()
+    """Of all hyperbolic parts."""
+    weight: tuple[str, ...] = ()
+    """Of the last part, such as HypMix's lambda."""
+    dim: tuple[str, ...] = ()
+    """Width of the heads."""
+    batch: tuple[str, ...] = ()
+    """Images a batch, as multiples of batch.images."""
+    set: Annotated[tuple[str, ...], arg(metavar="OPTION=VALUE,VALUE ...")] = ()
+    """Any option: values (optimiser.lr=1e-3,3e-3), a range (optimiser.lr=1e-4:1e-2,log), or one value for all runs."""
+    trials: int | None = None
+    """How many settings to try in ranges."""
+    one_at_a_time: bool = False
+    """Vary each option alone, the others as in the recipe, instead of all combinations."""
+    sphere: bool = False
+    """One sphere in place of the recipe's space as well, over the same temperatures."""
+    learn: tuple[Literal["curvature", "weights"], ...] = ()
+    """In addition, learn these instead of searching them."""
+    processes: int = 1
+    """Runs at a time. On a CPU as many as there are cores is fastest for small models; with GPUs, as many as there are."""
+    threads: int | None = None
+    """torch's threads of each process; by default the processes share the cores."""
+
+
+def sweep(arguments: list[str]) -> None:
+    """`horosphere sweep`."""
+    choices = _given(_parse(SweepOptions, "sweep", arguments))
+    axes = {name: text for name in ("temperature", "curvature", "weight", "dim", "batch") if (text := choices.pop(name))}
+    settings = {}
+    for name, text in _pairs(choices.pop("set")).items():
+        # Paths have commas and colons too.
+        if name not in ("data.root", "model.checkpoint") and ("," in text or ":" in text):
+            axes[name] = text
+        else:
+            settings[name] = configs.value(text)
+    recipe, folder = choices.pop("recipe"), choices.pop("study")
+    from . import studies
+
+    result = studies.sweep(recipe, folder, axes, settings=settings, **choices)
+    print(f"{studies.sweep_document(result).text()}\n\nstudy  {folder}\npage   {folder / 'sweep.html'}")
+
+
+def _given(options) -> dict:
+    """The values of a command's options."""
+    return {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+
+
+def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    """OPTION=TEXT as option → text."""
+    found = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name and equals):
+            raise InputError(f"{pair!r}: expected OPTION=VALUE, as in training.steps=200")
+        found[name] = text
+    return found
+
+
+@dataclass
 class RecipesOptions:
     """List the recipes, a line each."""
 
@@ -418,4 +541,6 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "evaluate": evaluate,
     "embed": embed,
     "report": report,
+    "compare": compare,
+    "sweep": sweep,
 }

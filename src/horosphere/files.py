@@ -6,8 +6,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
@@ -33,6 +31,8 @@ def write_text(path: Path, text: str) -> None:
 @contextmanager
 def alone(path: Path, other: str) -> Generator[None]:
     """Hold a lock that ends with its process; where it takes waiting, say that it is for the `other` process."""
+    from filelock import FileLock, Timeout  # a tenth of the command line's start
+
     lock = FileLock(path)
     try:
         held = lock.acquire(timeout=0)

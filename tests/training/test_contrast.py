@@ -192,7 +192,7 @@ def test_without_weight_no_scene_is_seen(tmp_path, scenes, monkeypatch):
 
 
 def test_training_learns(tmp_path, scenes):
-    config = tiny(scenes, steps=60, model={"encoder_options": VIT}, optimiser={"lr": 0.3}, contrast={"weight": 1.0})
+    config = tiny(scenes, steps=60, model={"encoder_options": VIT}, optimiser={"lr": 0.1}, contrast={"weight": 1.0})
     metrics = hs.train(config, tmp_path / "run", progress=False).metrics()
     full = [entry for entry in metrics if entry["queue_fill"] == 1]
     for term in ("euclidean", "hyperbolic"):
@@ -201,7 +201,7 @@ def test_training_learns(tmp_path, scenes):
 
 
 def test_whole_images_need_no_boxes(tmp_path, scenes):
-    config = tiny(scenes / "train", steps=2, data={"layout": "images", "regions": "image"}, contrast={"weight": 0.0})
+    config = tiny(scenes / "train", steps=2, contrast={"weight": 0.0}, data={"layout": "images", "regions": "image"})
     report = hs.train(config, tmp_path / "run", progress=False).report
     assert report["found"] is None and report["training"]["objects"] == 18
 

@@ -1,16 +1,18 @@
-"""Images and cached features with their classes and splits, decoded, augmented and batched.
+"""Images, scenes with boxes and cached features, with their classes and splits, decoded, augmented and batched.
 
 Everything exported here may be imported from here. Imports `config` and no other room; `models` and `training` read what
 this room yields.
 """
 
 from ..config import SceneCrops
+from .crops import SceneBoxes, SceneViews, scene_boxes, scene_views
 from .dataset import RetrievalData
 from .decoded import DecodedImages, decode_once
 from .decoding import Picture, UnreadableImage, decode
 from .features import labels_and_classes, load_arrays, save_arrays
 from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, training_batches
+from .out_of_context import OutOfContext, PastedScene, load_out_of_context
 from .sampler import ClassBalancedSampler
 from .scenes import SceneBatch, SceneData, load_scenes, scene_batches, steps_per_epoch, with_proposals
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
@@ -27,12 +29,16 @@ __all__ = [
     "Failures",
     "FileImages",
     "ImageSource",
+    "OutOfContext",
+    "PastedScene",
     "Picture",
     "Preprocessing",
     "RetrievalData",
     "SceneBatch",
+    "SceneBoxes",
     "SceneCrops",
     "SceneData",
+    "SceneViews",
     "UnreadableImage",
     "ZipImages",
     "decode",
@@ -43,10 +49,13 @@ __all__ = [
     "load_arrays",
     "load_data",
     "load_images",
+    "load_out_of_context",
     "load_scenes",
     "normalise",
     "save_arrays",
     "scene_batches",
+    "scene_boxes",
+    "scene_views",
     "steps_per_epoch",
     "training_batches",
     "training_view",

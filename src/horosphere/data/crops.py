@@ -4,7 +4,7 @@ All chance comes from the generator that is passed in. docs/methods.md says wher
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,17 @@ from torchvision.transforms.v2 import functional
 from ..config import SceneCrops
 from .decoding import Box, Picture, UnreadableImage
 from .transforms import Preprocessing, crop, random_box
+
+Pixels = tuple[int, int, int, int]
+
+
+class SceneBoxes(NamedTuple):
+    """Where the four views of an item are, left, top, right, bottom in whole pixels."""
+
+    first: Pixels
+    second: Pixels
+    scene: Pixels
+    object: Pixels
 
 
 class SceneViews(NamedTuple):
@@ -27,7 +38,7 @@ class SceneViews(NamedTuple):
 
 def scene_views(
     image,
-    size: Sequence[int],
+    size: Sequence[int] | np.ndarray,
     boxes: np.ndarray,
     preprocessing: Preprocessing,
     crops: SceneCrops,
@@ -36,21 +47,36 @@ def scene_views(
     name: str = "image",
     scenes: bool = True,
 ) -> SceneViews:
-    """The views of one of the boxes (m, 4), drawn at random; m is at least 2, or without `scenes` 1.
+    """The views of `scene_boxes`, resized without keeping their shapes, each with colours of its own.
 
-    Without `scenes` there are the same two views, and neither the scene nor the object.
-    `size` is the width and height that the boxes refer to: an image of another size raises UnreadableImage.
+    Without `scenes` there are the same two views of the object, and neither the scene nor the object.
+    `size` is the width and height that the boxes (m, 4) refer to: an image of another size raises UnreadableImage.
     """
     picture = open_scene(image, size, preprocessing.channels, name=name)
-    chosen = int(generator.integers(len(boxes)))
-    first, second = object_views(picture, boxes[chosen], preprocessing, crops, generator)
-    if not scenes:
-        return SceneViews(first, second)
-    scene, thing = scene_and_object(picture, boxes, chosen, preprocessing, crops, generator)
-    return SceneViews(first, second, scene, thing)
+    drawn = scene_boxes(picture.size, boxes, crops, generator)
+    return SceneViews(
+        *(recoloured(crop(picture, box, preprocessing), crops, generator) for box in (drawn if scenes else drawn[:2]))
+    )
 
 
-def open_scene(image, size: Sequence[int], channels: int = 3, *, name: str = "image") -> Picture:
+def scene_boxes(
+    size: Sequence[int] | np.ndarray, boxes: np.ndarray, crops: SceneCrops, generator: np.random.Generator
+) -> SceneBoxes:
+    """An object drawn among the boxes (m, 4) of an image, two random crops of windows around it, and a scene with it.
+
+    `size` is width and height of the image. Where m is 1 the scene is the object.
+    """
+    chosen, size = int(generator.integers(len(boxes))), (int(size[0]), int(size[1]))
+    views = []
+    for _ in range(2):
+        left, top, right, bottom = object_window(boxes[chosen], size, crops.window, generator)
+        inner = random_box((right - left, bottom - top), crops, generator)
+        views.append((left + inner[0], top + inner[1], left + inner[2], top + inner[3]))
+    scene = whole(around(boxes, chosen, crops.others, generator))
+    return SceneBoxes(*views, scene, whole(boxes[chosen]))
+
+
+def open_scene(image, size: Sequence[int] | np.ndarray, channels: int = 3, *, name: str = "image") -> Picture:
     """The image, decoded once for all of its crops. Raises UnreadableImage where it has another size than `size`."""
     picture = Picture(image, name)
     width, height = map(int, size)
@@ -61,34 +87,7 @@ def open_scene(image, size: Sequence[int], channels: int = 3, *, name: str = "im
     return Picture(picture.pixels(channels), name)
 
 
-def object_views(
-    picture: Picture, box, preprocessing: Preprocessing, crops: SceneCrops, generator: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two views of what is in `box`, each with a window, crop and colours of its own: uint8 (C, size, size)."""
-    views = []
-    for _ in range(2):
-        left, top, right, bottom = object_window(box, picture.size, crops.window, generator)
-        inner = random_box((right - left, bottom - top), crops, generator)
-        shown = (left + inner[0], top + inner[1], left + inner[2], top + inner[3])
-        views.append(_recoloured(crop(picture, shown, preprocessing), crops, generator))
-    return views[0], views[1]
-
-
-def scene_and_object(
-    picture: Picture,
-    boxes: np.ndarray,
-    chosen: int,
-    preprocessing: Preprocessing,
-    crops: SceneCrops,
-    generator: np.random.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The scene around box `chosen` and that box, resized without keeping their shapes: uint8 (C, size, size)."""
-    scene = crop(picture, whole(scene_box(boxes, chosen, crops.others, generator)), preprocessing)
-    thing = crop(picture, whole(boxes[chosen]), preprocessing)
-    return _recoloured(scene, crops, generator), _recoloured(thing, crops, generator)
-
-
-def object_window(box, size: tuple[int, int], window: int, generator: np.random.Generator) -> tuple[int, int, int, int]:
+def object_window(box, size: tuple[int, int], window: int, generator: np.random.Generator) -> Pixels:
     """`box` in whole pixels, or for one of less than window × window pixels a window around it, inside the image.
 
     The window is `window` pixels on each side, less where the image is smaller and more where the box is larger; its place
@@ -106,7 +105,7 @@ def object_window(box, size: tuple[int, int], window: int, generator: np.random.
     return edges[0][0], edges[1][0], edges[0][1], edges[1][1]
 
 
-def scene_box(boxes: np.ndarray, chosen: int, others: tuple[int, int], generator: np.random.Generator) -> Box:
+def around(boxes: np.ndarray, chosen: int, others: tuple[int, int], generator: np.random.Generator) -> Box:
     """What holds box `chosen` and, drawn at random, from `others[0]` to `others[1]` of the other boxes, or all there are."""
     rest = np.delete(np.arange(len(boxes)), chosen)
     count = int(generator.integers(*others, endpoint=True))
@@ -114,17 +113,20 @@ def scene_box(boxes: np.ndarray, chosen: int, others: tuple[int, int], generator
     return (*taken[:, :2].min(0).tolist(), *taken[:, 2:].max(0).tolist())
 
 
-def whole(box) -> tuple[int, int, int, int]:
+def whole(box) -> Pixels:
     """The whole pixels that a box touches."""
     left, top, right, bottom = np.asarray(box, np.float64).tolist()
     return int(np.floor(left)), int(np.floor(top)), int(np.ceil(right)), int(np.ceil(bottom))
 
 
-def _recoloured(view: torch.Tensor, crops: SceneCrops, rng: np.random.Generator) -> torch.Tensor:
-    """Colour jitter, grey, blur and flip, each by its chance."""
+def recoloured(view: torch.Tensor, crops: SceneCrops, rng: np.random.Generator) -> torch.Tensor:
+    """The view (C, h, w) with colour jitter, grey, blur and flip, each by its chance."""
+    # In Pillow, as published: torchvision's hue and blur of tensors make the whole take 1.6 times as long.
+    image = Image.fromarray((view[0] if len(view) == 1 else view.permute(1, 2, 0).contiguous()).numpy())
     if rng.random() < crops.jitter:
         # As torchvision's ColorJitter, whose own draws come from torch's global generator.
-        changes = [
+        # Its functions take images too, though they are typed for tensors alone.
+        changes: list[tuple[Any, float]] = [
             (functional.adjust_brightness, _factor(crops.brightness, rng)),
             (functional.adjust_contrast, _factor(crops.contrast, rng)),
             (functional.adjust_saturation, _factor(crops.saturation, rng)),
@@ -132,23 +134,16 @@ def _recoloured(view: torch.Tensor, crops: SceneCrops, rng: np.random.Generator)
         ]
         for i in rng.permutation(len(changes)):
             change, amount = changes[i]
-            view = change(view, amount)
+            image = change(image, amount)
     if rng.random() < crops.grey:
-        view = functional.rgb_to_grayscale(view, len(view)) if len(view) == 3 else view
+        image = image.convert("L").convert(image.mode)
     if rng.random() < crops.blur:
-        view = _blurred(view, float(rng.uniform(*crops.sigma)))
+        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(*crops.sigma))))
     if rng.random() < crops.flip:
-        view = view.flip(-1)
-    return view.contiguous()
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    pixels = torch.from_numpy(np.array(image))
+    return (pixels[None] if len(view) == 1 else pixels.permute(2, 0, 1)).contiguous()
 
 
 def _factor(most: float, rng: np.random.Generator) -> float:
     return float(rng.uniform(max(0.0, 1 - most), 1 + most))
-
-
-def _blurred(view: torch.Tensor, sigma: float) -> torch.Tensor:
-    # Pillow's repeated box blur, as in the published pipeline; torchvision's convolution takes five times as long.
-    pixels = view[0] if len(view) == 1 else view.permute(1, 2, 0)
-    image = Image.fromarray(pixels.contiguous().numpy()).filter(ImageFilter.GaussianBlur(sigma))
-    blurred = torch.from_numpy(np.array(image))
-    return blurred[None] if blurred.ndim == 2 else blurred.permute(2, 0, 1)

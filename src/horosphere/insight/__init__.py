@@ -4,6 +4,7 @@ Imports `spaces` only; `report` puts the figures on a page.
 """
 
 from .figures import contrast_curves, radii, radii_of, recalls, scatter_against_cosine, training_curve
+from .scenes import scene_sheet
 from .sheets import retrieval_sheet
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "recalls",
     "retrieval_sheet",
     "scatter_against_cosine",
+    "scene_sheet",
     "training_curve",
 ]

@@ -45,7 +45,7 @@ def retrieval_sheet(
     for number, query in enumerate(queries):
         top = number * (len(rankings) * ROW + GAP) + GAP
         axes.text(0.5, top, textwrap.fill(names(query), 16), ha="center", va="bottom", fontsize=9)
-        _show(axes, image(query), 0, top)
+        show(axes, image(query), 0, top)
         for line, (name, space, points) in enumerate(rankings):
             with torch.no_grad():
                 distances = space.distance(points[query].double(), points[torch.from_numpy(gallery)].double())
@@ -56,13 +56,13 @@ def retrieval_sheet(
             for column, hit in enumerate(order.tolist()):
                 position, x = int(gallery[hit]), column + 2.2
                 right = labels[position] == labels[query]
-                _show(axes, image(position), x, y, GREEN if right else ORANGE)
+                show(axes, image(position), x, y, GREEN if right else ORANGE)
                 words = f"{'✓' if right else '✗'} {float(distances[hit]):.3g}"
                 axes.text(x + 0.5, y + 1, words, ha="center", va="top", fontsize=8)
     return figure
 
 
-def _show(axes: Axes, picture: np.ndarray, x: float, y: float, colour: str | None = None) -> None:
+def show(axes: Axes, picture: np.ndarray, x: float, y: float, colour: str | None = None) -> None:
     """The picture in the unit square whose upper left corner is (x, y), with a little room around it."""
     picture, left, top, side = picture.squeeze(), x + 0.03, y + 0.03, 0.94
     axes.imshow(

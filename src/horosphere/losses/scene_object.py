@@ -46,10 +46,10 @@ def contrast(space: Space, queries: Tensor, keys: Tensor, queue: Tensor, tempera
 
 
 def accuracy(space: Space, queries: Tensor, keys: Tensor, queue: Tensor) -> Tensor:
-    """The share of queries to which no key of the queue is nearer than their own, without gradient."""
+    """The share of queries to which their own key is nearer than all of the queue, without gradient."""
     with torch.no_grad():
         nearest = space.pairwise(queries, queue).amin(1) if len(queue) else torch.inf
-        return (space.distance(queries, keys) <= nearest).float().mean()
+        return (space.distance(queries, keys) < nearest).float().mean()
 
 
 def ball_gradient(points: Tensor, curvature: float, *, directions: bool = True) -> Tensor:
@@ -214,7 +214,7 @@ class SceneObjectContrast(nn.Module):
             cast(Queue, self.queues[name]).push(rows)
 
     def accuracy(self, queries: Sequence[View], keys: Sequence[View]) -> dict[str, Tensor]:
-        """For each term the share of queries that no key of their queue is nearer to than their own."""
+        """For each term the share of queries to which their own key is nearer than all of their queue."""
         rows: dict[str, list[Tensor]] = {term: [] for term in self.shares}
         for pair in self._pairs(queries, keys):
             rows[pair.term].append(accuracy(pair.space, pair.queries, pair.keys, pair.queue))

@@ -17,7 +17,7 @@ from ..runs import Run
 from .judge import Judgement
 
 
-def write_report(run: Run, model: Embedder, embedded: Embedded, judgement: Judgement) -> Judgement:
+def write_report(run: Run, model: Embedder, embedded: Embedded, judgement: Judgement, *, page: bool = True) -> Judgement:
     """Write a run's pictures, report.html and, last, report.json, which marks the run as finished; return what is in it.
 
     Args:
@@ -25,13 +25,11 @@ def write_report(run: Run, model: Embedder, embedded: Embedded, judgement: Judge
         model: the trained model, on the CPU.
         embedded: the images it was judged on, through the model.
         judgement: by `judge_model`, of those images.
+        page: without it, only report.json.
     """
-    from .pictures import pictures_of  # most processes draw nothing, and matplotlib takes long to import
-
     config = run.retrieval
     training = run.training
     judgement = replace(judgement, failures=training.pop("failures") | judgement.failures)
-    pictures = pictures_of(run, model, embedded, judgement)
     report = {
         "horosphere": version("horosphere"),
         "recipe": config.recipe,
@@ -43,14 +41,23 @@ def write_report(run: Run, model: Embedder, embedded: Embedded, judgement: Judge
         "training": training,
         **judgement.to_dict(),
     }
+    if page:
+        _write_page(run, model, embedded, judgement, report)
+    write_text(run.report_path, json.dumps(report, indent=2) + "\n")
+    return judgement
+
+
+def _write_page(run: Run, model: Embedder, embedded: Embedded, judgement: Judgement, report: dict) -> None:
+    from .pictures import pictures_of  # most processes draw nothing, and matplotlib takes long to import
+
+    config = run.retrieval
+    pictures = pictures_of(run, model, embedded, judgement)
     ks = config.evaluation.ks
     metrics = [*(f"recall@{k}" for k in ks), "map_at_r", "r_precision"]
-    html = page("report.html").render(
+    html = template("report.html").render(
         report=report, config_yaml=to_yaml(config), pictures=write_pictures(run, pictures), ks=ks, metrics=metrics
     )
     write_text(run.page_path, html)
-    write_text(run.report_path, json.dumps(report, indent=2) + "\n")
-    return judgement
 
 
 def write_pictures(run: Run, pictures: Mapping[str, tuple[str, Any]]) -> list[tuple[str, str, str]]:
@@ -67,7 +74,7 @@ def write_pictures(run: Run, pictures: Mapping[str, tuple[str, Any]]) -> list[tu
     return embedded
 
 
-def page(name: str) -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
     """One of the pages beside this file."""
     folder = files("horosphere.report")
     loader = jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from ..files import write_text
 from ..models import Embedder
 from ..runs import Run
 from ..spaces import Sphere
-from .page import page, write_pictures
+from .page import template, write_pictures
 
 #: Enough for two digits, and minutes at most: scenes, evenly spaced among all, and objects of each, in the file's order.
 MOST_SCENES, MOST_OBJECTS = 2000, 10
@@ -125,6 +125,6 @@ def write_scene_report(run: Run, model: Embedder, data: SceneData | None, *, pro
         "found": found,
         "failures": {"count": len(failures), "first": dict(list(failures.items())[:10])},
     }
-    html = page("scenes.html").render(report=report, config_yaml=to_yaml(config), pictures=write_pictures(run, pictures))
+    html = template("scenes.html").render(report=report, config_yaml=to_yaml(config), pictures=write_pictures(run, pictures))
     write_text(run.page_path, html)
     write_text(run.report_path, json.dumps(report, indent=2) + "\n")

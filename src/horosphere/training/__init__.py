@@ -3,6 +3,7 @@
 Imports every room below it; the command line calls `train` and `resume`.
 """
 
+from .loop import check, rooted
 from .start import resume, train
 
-__all__ = ["resume", "train"]
+__all__ = ["check", "resume", "rooted", "train"]
