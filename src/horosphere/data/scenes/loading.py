@@ -55,9 +55,9 @@ def scene_batches(
 
     Of `data` those images take part that have two boxes of `crops.least` pixels or more; without `scenes` one is enough, and
     the views are the same two of an object, without the scene and the object itself. Each epoch is one permutation of the
-    images, cut into `steps_per_epoch` batches; what is left over sits out. Rank r gets the r-th run of a batch. An image that
-    cannot be read, or of another size than its boxes are for, is replaced by another. The tensors are page-locked where there
-    is CUDA. Raises InputError where the numbers do not fit or no image can be read.
+    images, cut into `steps_per_epoch` batches; what is left over sits out. Rank r gets the r-th run of a batch. An image
+    that cannot be read, or of another size than its boxes are for, is replaced by another. The tensors are page-locked where
+    there is CUDA. Raises InputError where the numbers do not fit or no image can be read.
     """
     preprocessing = require_preprocessing(preprocessing)
     data = data.with_boxes(crops.least, 2 if scenes else 1)
