@@ -90,6 +90,8 @@ def test_accuracy_counts_the_queries_whose_own_key_is_nearest():
     queue = torch.tensor([[1.0, 0.1], [0.2, 1.2]])
     assert accuracy(BALL, queries, keys, queue) == pytest.approx(2 / 3)
     assert accuracy(BALL, queries, keys, queue[:0]) == 1
+    # Where all points have become one, no key is told from another.
+    assert accuracy(BALL, queries[:1], queries[:1], queries[:1]) == 0
 
 
 @pytest.mark.parametrize("directions", [True, False])
@@ -152,6 +154,32 @@ def test_a_queue_goes_on_from_its_state():
     queue.push(new)
     twin.push(new)
     assert torch.equal(queue.keys, twin.keys) and queue.count == twin.count == 8
+
+
+@pytest.mark.parametrize("gradient", ["coupled", "decoupled"])
+def test_queries_find_their_keys(draw, gradient):
+    """Objects by their direction; scenes too, or where directions stand still only as near as their norms can bring them."""
+    loss = SceneObjectContrast(BALL, 4, queue=40, weight=1.0, gradient=gradient).double()
+    keys = [Projection(2 * draw(8, 4)) for _ in range(3)]
+    loss.push(loss.new_keys([Projection(2 * draw(40, 4)) for _ in range(3)]))
+    features = [draw(8, 4).requires_grad_() for _ in range(3)]
+    directions = Sphere()(features[2].detach())
+    optimiser = torch.optim.Adam(features, lr=0.05)
+    found = []
+    for _ in range(200):
+        terms = loss([Projection(points) for points in features], keys)
+        optimiser.zero_grad()
+        terms["loss"].backward()
+        optimiser.step()
+        found.append({name: value.item() for name, value in terms.items()})
+    told = loss.accuracy([Projection(points) for points in features], keys)
+    assert told["euclidean"] == 1 and found[-1]["euclidean"] < 0.5 * found[0]["euclidean"]
+    if gradient == "coupled":
+        assert told["hyperbolic"] == 1 and found[-1]["hyperbolic"] < 0.2 * found[0]["hyperbolic"]
+    else:
+        assert found[-1]["hyperbolic"] < 0.9 * found[0]["hyperbolic"]
+    alike = (directions * Sphere()(features[2].detach())).sum(1)
+    assert (alike > 1 - 1e-6).all() == (gradient == "decoupled")
 
 
 def test_weight_zero_is_momentum_contrast_alone(draw):

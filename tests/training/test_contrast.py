@@ -191,15 +191,6 @@ def test_without_weight_no_scene_is_seen(tmp_path, scenes, monkeypatch):
     assert passes and all(views[2] is views[3] is None for views in passes)
 
 
-def test_training_learns(tmp_path, scenes):
-    config = tiny(scenes, steps=60, model={"encoder_options": VIT}, optimiser={"lr": 0.1}, contrast={"weight": 1.0})
-    metrics = hs.train(config, tmp_path / "run", progress=False).metrics()
-    full = [entry for entry in metrics if entry["queue_fill"] == 1]
-    for term in ("euclidean", "hyperbolic"):
-        losses = [entry[f"{term}/loss"] for entry in full]
-        assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:3]), term
-
-
 def test_whole_images_need_no_boxes(tmp_path, scenes):
     config = tiny(scenes / "train", steps=2, contrast={"weight": 0.0}, data={"layout": "images", "regions": "image"})
     report = hs.train(config, tmp_path / "run", progress=False).report
@@ -276,7 +267,7 @@ def test_two_processes_train_the_weights_of_one(tmp_path, scenes, model):
     [
         ({"data": {"root": None}}, "data.root"),
         ({"data": {"crops": SceneCrops(least=60)}}, "none of"),
-        ({"batch": {"images": 20, "norm_groups": 1}, "contrast": {"queue": 64}}, "1 to 18"),
+        ({"contrast": {"queue": 64}, "batch": {"images": 20, "norm_groups": 1}}, "1 to 18"),
         ({"contrast": {"dense_share": 0.5}}, "convolutional"),
         ({"data": {"mean": (0.5, 0.5, 0.5)}}, "data.std"),
         ({"model": {"encoder": "vit_tiny"}}, "no encoder"),
