@@ -90,8 +90,6 @@ def test_accuracy_counts_the_queries_whose_own_key_is_nearest():
     queue = torch.tensor([[1.0, 0.1], [0.2, 1.2]])
     assert accuracy(BALL, queries, keys, queue) == pytest.approx(2 / 3)
     assert accuracy(BALL, queries, keys, queue[:0]) == 1
-    # Where all points have become one, no key is told from another.
-    assert accuracy(BALL, queries[:1], queries[:1], queries[:1]) == 0
 
 
 @pytest.mark.parametrize("directions", [True, False])
@@ -164,9 +162,9 @@ def test_queries_find_their_keys(draw, gradient):
     loss.push(loss.new_keys([Projection(2 * draw(40, 4)) for _ in range(3)]))
     features = [draw(8, 4).requires_grad_() for _ in range(3)]
     directions = Sphere()(features[2].detach())
-    optimiser = torch.optim.Adam(features, lr=0.05)
+    optimiser = torch.optim.SGD(features, lr=1.0)  # Adam would turn a gradient along the norm
     found = []
-    for _ in range(200):
+    for _ in range(400):
         terms = loss([Projection(points) for points in features], keys)
         optimiser.zero_grad()
         terms["loss"].backward()

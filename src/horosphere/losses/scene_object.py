@@ -49,7 +49,9 @@ def accuracy(space: Space, queries: Tensor, keys: Tensor, queue: Tensor) -> Tens
     """The share of queries to which their own key is nearer than all of the queue, without gradient."""
     with torch.no_grad():
         nearest = space.pairwise(queries, queue).amin(1) if len(queue) else torch.inf
-        return (space.distance(queries, keys) < nearest).float().mean()
+        # From inner products too: by difference a key would win where all points have become one.
+        own = space.pairwise(queries.unsqueeze(1), keys.unsqueeze(1)).flatten()
+        return (own < nearest).float().mean()
 
 
 def ball_gradient(points: Tensor, curvature: float, *, directions: bool = True) -> Tensor:
