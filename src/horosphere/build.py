@@ -1,14 +1,16 @@
 """From a config to the objects that it means: data, space, loss and model."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from . import spaces
-from .config import Config, DataConfig, PairwiseConfig, PartConfig, SpaceConfig
-from .data import RetrievalData, load_data
+from .config import Config, DataConfig, PairwiseConfig, PartConfig, SceneConfig, SceneDataConfig, SpaceConfig
+from .data import RetrievalData, SceneData, load_data, load_scenes, with_proposals
 from .errors import InputError
-from .losses import Chest, ConvexCombination, Loss, PairwiseCrossEntropy, ProxyAnchor, SoftTriple
-from .models import Embedder
+from .losses import Chest, ConvexCombination, Loss, PairwiseCrossEntropy, ProxyAnchor, SceneObjectContrast, SoftTriple
+from .models import Embedder, Projector
 from .spaces import Euclidean, Hyperbolic, Mixed, Space, Sphere
 
 #: Their options are those of the config.
@@ -139,23 +141,89 @@ def embedder(config: Config, data: RetrievalData) -> Embedder:
         freeze=options.freeze,
         encoder_options=encoder_options,
     )
-    assert model.preprocessing is not None  # an encoder has one
-    changes: dict[str, Any] = {
-        name: value for name in ("size", "resize") if (value := getattr(config.data, name)) is not None
-    }
-    if "size" in changes:
-        # The share of the image that the weights' own crop keeps stays what it was.
-        changes.setdefault("resize", round(changes["size"] * model.preprocessing.resize / model.preprocessing.size))
-    if (config.data.mean is None) != (config.data.std is None):
-        raise InputError("data.mean and data.std belong together; give both or neither")
-    if config.data.mean is not None:
-        changes["mean"], changes["std"] = config.data.mean, config.data.std
-    model.set_preprocessing(dataclasses.replace(model.preprocessing, **changes))
+    _set_preprocessing(model, config.data)
     if isinstance(where, spaces.Mixed) and not model.heads.shared:
         for head, weight in zip(model.heads.linears, where.weights, strict=True):
             # A part of weight 0 trains nothing, and several processes would wait for its gradient.
             head.requires_grad_(weight > 0)
     return model
+
+
+def scenes(config: SceneConfig, progress: bool = False) -> SceneData:
+    """The scenes of all splits, with their annotated or proposed boxes."""
+    options = config.data
+    if options.root is None:
+        raise InputError("data.root is not given: expected a folder or zip of scenes")
+    data = load_scenes(options.root, options.layout)
+    if options.regions == "selective-search":
+        workers = config.training.workers
+        data = with_proposals(data, least=options.crops.least, workers=workers, progress=progress)
+    return data
+
+
+def training_scenes(config: SceneConfig, data: SceneData) -> SceneData:
+    """What trains: two regions or more a scene, each large enough; or as one region the whole image."""
+    if config.data.regions == "image":
+        boxes = tuple(np.array([[0, 0, *size]], np.float32) for size in data.sizes)
+        labels = tuple(np.array([-1]) for _ in boxes)
+        data = dataclasses.replace(data, boxes=boxes, labels=labels, masks=None)
+    return data.select("train").with_boxes(config.data.crops.least, 1 if config.data.regions == "image" else 2)
+
+
+def judged_scenes(config: SceneConfig, data: SceneData) -> SceneData | None:
+    """What the report shows: the validation scenes, else the test scenes, else the training scenes; None without boxes."""
+    splits = [split for split in ("validation", "test", "train") if split in data.split]
+    data = data.select(splits[0])
+    return data.with_boxes(config.data.crops.least) if any(map(len, data.boxes)) else None
+
+
+def projector(config: SceneConfig) -> Projector:
+    """The model of scene–object contrast, untrained but for its encoder's weights."""
+    options, contrast = config.model, config.contrast
+    with _as_input_error():
+        where = Hyperbolic(contrast.curvature, contrast.clip)
+    model = Embedder(
+        options.encoder,
+        where,
+        options.dim,
+        layers=2,
+        pretrained=options.pretrained,
+        checkpoint=options.checkpoint,
+        freeze=options.freeze,
+        encoder_options=options.encoder_options,
+    )
+    _set_preprocessing(model, config.data)
+    return Projector(model, dense=contrast.dense_share > 0)
+
+
+def contrast(config: SceneConfig, model: Embedder) -> SceneObjectContrast:
+    """The loss of scene–object contrast, with its queues."""
+    options = config.contrast
+    with _as_input_error():
+        return SceneObjectContrast(
+            cast(Hyperbolic, model.space),
+            model.dim,
+            queue=options.queue,
+            weight=options.weight,
+            temperature=options.temperature,
+            hyperbolic_temperature=options.hyperbolic_temperature,
+            gradient=options.gradient,
+            dense_share=options.dense_share,
+        )
+
+
+def _set_preprocessing(model: Embedder, data: DataConfig | SceneDataConfig) -> None:
+    """What the weights ask for, with the config's changes."""
+    assert model.preprocessing is not None  # an encoder has one
+    changes: dict[str, Any] = {name: value for name in ("size", "resize") if (value := getattr(data, name)) is not None}
+    if "size" in changes:
+        # The share of the image that the weights' own crop keeps stays what it was.
+        changes.setdefault("resize", round(changes["size"] * model.preprocessing.resize / model.preprocessing.size))
+    if (data.mean is None) != (data.std is None):
+        raise InputError("data.mean and data.std belong together; give both or neither")
+    if data.mean is not None:
+        changes["mean"], changes["std"] = data.mean, data.std
+    model.set_preprocessing(dataclasses.replace(model.preprocessing, **changes))
 
 
 class _as_input_error:

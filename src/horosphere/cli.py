@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 
 from . import config as configs
 from . import recipes
-from .config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, Precision
+from .config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, Precision, SceneConfig
 from .errors import InputError
 
 HELP = """\
@@ -102,6 +102,15 @@ class TrainOptions:
     """Folder of the run; by default the first free runs/RECIPE, runs/RECIPE-2, ..."""
 
 
+@dataclass
+class SceneTrainOptions:
+    """Train this recipe with these options. `horosphere show RECIPE` prints its deviations from the paper."""
+
+    config: Annotated[SceneConfig, arg(name="")]
+    run: Path | None = None
+    """Folder of the run; by default the first free runs/RECIPE, runs/RECIPE-2, ..."""
+
+
 def train(arguments: list[str]) -> None:
     """`horosphere train`."""
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -122,7 +131,8 @@ def train(arguments: list[str]) -> None:
         raise InputError("start with a recipe, --config FILE or --resume RUN: horosphere train RECIPE [options]")
     else:
         config, what = recipes.get(first).config(), first
-    options = _parse(TrainOptions, f"train {what}", rest, TrainOptions(config))
+    start = SceneTrainOptions(config) if isinstance(config, SceneConfig) else TrainOptions(config)
+    options = _parse(type(start), f"train {what}", rest, start)
     from .training import train
 
     _finish(train(options.config, options.run))
@@ -243,7 +253,8 @@ def evaluate(arguments: list[str]) -> None:
         judgement = report.evaluate_points(options.target, evaluation, space)
     else:
         run = Run.open(options.target)
-        own = run.config.evaluation
+        on_scenes = isinstance(run.config, SceneConfig)
+        own = EvaluationConfig() if on_scenes else run.retrieval.evaluation
         if options.split == "validation" and own.judge == "test" and not options.data:
             raise InputError(f"{options.target} trained on all training classes, so none is held out: judge it on test")
         evaluation = replace(
@@ -253,7 +264,11 @@ def evaluate(arguments: list[str]) -> None:
             rank_by=own.rank_by,
             precision=options.precision or own.precision,
         )
-        moved = replace(run.config.data, layout=data.layout, root=data.root, options=data.options) if options.data else None
+        moved = None
+        if options.data:
+            moved = (
+                data if on_scenes else replace(run.retrieval.data, layout=data.layout, root=data.root, options=data.options)
+            )
         judgement = report.evaluate_run(run, evaluation, data=moved, **where)
     print(report.text_table(judgement.to_dict()))
     if options.per_query:
@@ -356,11 +371,12 @@ class ReportOptions:
 def report(arguments: list[str]) -> None:
     """`horosphere report`."""
     options = _parse(ReportOptions, "report", arguments)
-    from .report import rewrite_report
+    from .report import rewrite_report, rewrite_scene_report
     from .runs import Run
 
     run = Run.open(options.run)
-    rewrite_report(run, device=options.device, workers=options.workers)
+    rewrite = rewrite_scene_report if isinstance(run.config, SceneConfig) else rewrite_report
+    rewrite(run, device=options.device, workers=options.workers)
     _print_report(run)
 
 

@@ -2,7 +2,9 @@
 
 import os
 
+import torch
 import torch.distributed as dist
+from torch import Tensor
 
 
 def world_size() -> int:
@@ -22,6 +24,15 @@ def collect(own) -> list:
 def merge(own: dict) -> dict:
     """The dictionaries of all processes as one, which each of them gets."""
     return {key: value for each in collect(own) for key, value in each.items()}
+
+
+def gathered(x: Tensor) -> Tensor:
+    """Rows of all processes in rank order, (n, …) → (world · n, …), without gradient; every process has as many."""
+    if world_size() == 1:
+        return x.detach()
+    rows = [torch.empty_like(x) for _ in range(world_size())]
+    dist.all_gather(rows, x.detach().contiguous())
+    return torch.cat(rows)
 
 
 def share(total: int) -> slice:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from . import config as configs
-from .config import Config
+from .config import Config, SceneConfig
 from .errors import InputError
 
 
@@ -39,7 +39,7 @@ class Run:
             raise InputError(f"the run folder {folder} is not empty ({hint}); give --run another folder")
         return cls(folder)
 
-    def begin(self, config: Config) -> None:
+    def begin(self, config: Config | SceneConfig) -> None:
         """Make the folder, with the config in it: from here on the run can be resumed."""
         configs.write(config, self.config_path)
 
@@ -89,8 +89,17 @@ class Run:
         return self.report_path.is_file()
 
     @cached_property
-    def config(self) -> Config:
+    def config(self) -> Config | SceneConfig:
         return configs.read(self.config_path)
+
+    @property
+    def retrieval(self) -> Config:
+        """The config of a run on labelled images. Raises InputError for another kind of run."""
+        if not isinstance(self.config, Config):
+            raise InputError(
+                f"{self.folder} is a run on scenes, which has no labelled images of its own: give it some with --data"
+            )
+        return self.config
 
     @property
     def training(self) -> dict:

@@ -14,25 +14,26 @@ import yaml
 from ..errors import InputError
 from ..files import write_text
 from .retrieval import Config
+from .scenes import SceneConfig
 
 #: Configs by what a file calls them.
-KINDS = {"retrieval": Config}
+KINDS = {"retrieval": Config, "scenes": SceneConfig}
 
 #: What YAML's own rule takes for text.
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
-def to_yaml(config: Config) -> str:
+def to_yaml(config: Config | SceneConfig) -> str:
     """The complete config as YAML, in the order of its fields."""
     return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, default_flow_style=None, width=120)
 
 
-def write(config: Config, path: Path) -> None:
+def write(config: Config | SceneConfig, path: Path) -> None:
     """Write the complete config as YAML, all of it or nothing."""
     write_text(path, to_yaml(config))
 
 
-def read(path: Path) -> Config:
+def read(path: Path) -> Config | SceneConfig:
     """Read a config back. Raises InputError for unreadable YAML, an unknown key or a value of another type."""
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -66,7 +67,7 @@ def changed(config: Config, options: Mapping[str, Any]) -> Config:
     return _structure(type(config), values, "", f"options {', '.join(options)}")
 
 
-def flat(config: Config) -> dict[str, Any]:
+def flat(config: Config | SceneConfig) -> dict[str, Any]:
     """Every option of a config by its dotted name, with its value as YAML has it."""
     return dict(_leaves("", _plain(dataclasses.asdict(config))))
 

@@ -108,8 +108,9 @@ class ModelConfig:
     """Fetch the pretrained weights through timm."""
     checkpoint: str | None = None
     """A local file of encoder weights instead (.safetensors, or a .pth of tensors alone)."""
-    freeze: int | Literal["patch", "none", "all"] = "patch"
-    """What stays frozen: the patch embedding, nothing, everything, or the patch embedding and the first n blocks."""
+    freeze: int | Literal["patch", "norms", "none", "all"] = "patch"
+    """What stays frozen: the patch embedding, the batch norms with their statistics, nothing, everything, or the patch
+    embedding and the first n blocks."""
     dim: int = 128
     """Features of a head."""
     heads: Literal["shared", "split"] = "shared"
@@ -195,8 +196,8 @@ class OptimiserConfig:
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How the loop runs."""
+class LoopConfig:
+    """How any loop runs."""
 
     steps: int = 200
     precision: Precision = "32-true"
@@ -209,8 +210,6 @@ class TrainingConfig:
     """Steps between lines of metrics.jsonl."""
     checkpoint_every: int = 100
     """Steps between checkpoints."""
-    validate_every: int = 0
-    """Steps between evaluations on the held-out classes; needs a run judged on validation."""
     profile: Annotated[bool, tyro.conf.arg(aliases=["--profile"])] = False
     """Time the parts of each step: a table at the end, and profile.json in the run's folder."""
 
@@ -218,9 +217,19 @@ class TrainingConfig:
         for name in ("steps", "devices", "log_every", "checkpoint_every"):
             value = getattr(self, name)
             check("training", **{name: (value, value >= 1, "1 or more")})
-        for name in ("workers", "validate_every"):
-            value = getattr(self, name)
-            check("training", **{name: (value, value >= 0, "0 or more")})
+        check("training", workers=(self.workers, self.workers >= 0, "0 or more"))
+
+
+@dataclass(frozen=True)
+class TrainingConfig(LoopConfig):
+    """How the loop runs."""
+
+    validate_every: int = 0
+    """Steps between evaluations on the held-out classes; needs a run judged on validation."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check("training", validate_every=(self.validate_every, self.validate_every >= 0, "0 or more"))
 
 
 @dataclass(frozen=True)

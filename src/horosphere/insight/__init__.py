@@ -3,8 +3,17 @@
 Imports `spaces` only; `report` puts the figures on a page.
 """
 
-from .figures import radii, recalls, scatter_against_cosine, training_curve
+from .figures import contrast_curves, radii, radii_of, recalls, scatter_against_cosine, training_curve
 from .scenes import scene_sheet
 from .sheets import retrieval_sheet
 
-__all__ = ["radii", "recalls", "retrieval_sheet", "scatter_against_cosine", "scene_sheet", "training_curve"]
+__all__ = [
+    "contrast_curves",
+    "radii",
+    "radii_of",
+    "recalls",
+    "retrieval_sheet",
+    "scatter_against_cosine",
+    "scene_sheet",
+    "training_curve",
+]

@@ -1,6 +1,6 @@
 """Plots. Figures are made without pyplot, so that nothing global is touched and no display is needed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -59,6 +59,35 @@ def training_curve(metrics: Sequence[dict]) -> Figure:
         right.plot(*zip(*validation, strict=True), color=ORANGE, lw=1.5, marker="o", ms=4)
         right.set_ylabel("held-out Recall@1, %", color=ORANGE)
         right.spines["top"].set_visible(False)
+    return figure
+
+
+def contrast_curves(metrics: Sequence[dict], terms: Sequence[str]) -> Figure:
+    """The loss of each term over steps, and beside it the share of queries whose own key was the nearest."""
+    figure = Figure(figsize=(7, 3), layout="constrained", dpi=110)
+    for axes, name, label in zip(figure.subplots(1, 2), ("loss", "accuracy"), ("loss", "own key nearest, %"), strict=True):
+        for term, colour in zip(terms, (BLUE, ORANGE, GREEN), strict=False):
+            points = [(entry["step"], entry.get(f"{term}/{name}")) for entry in metrics]
+            steps, values = zip(*((step, value) for step, value in points if value is not None), strict=True)
+            axes.plot(steps, np.asarray(values) * (100 if name == "accuracy" else 1), color=colour, lw=1.5, label=term)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlabel("step")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return figure
+
+
+def radii_of(groups: Mapping[str, Sequence[float]]) -> Figure:
+    """How far from the origin the points of some groups lie, as shares of each group."""
+    figure, axes = _figure(7, 2.8)
+    edges = np.linspace(0, 1.02 * max(float(np.max(values)) for values in groups.values()), 50)
+    for (name, values), colour in zip(groups.items(), (BLUE, ORANGE, GREEN), strict=False):
+        share = np.full(len(values), 1 / len(values))
+        axes.hist(values, bins=edges, weights=share, histtype="step", lw=1.8, color=colour, label=f"{len(values):,} {name}")
+    axes.set_xlabel("radius: distance to the origin, 2‖v‖")
+    axes.set_ylabel("share")
+    axes.legend(frameon=False)
     return figure
 
 

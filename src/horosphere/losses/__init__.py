@@ -12,6 +12,7 @@ from .multi_similarity import multi_similarity
 from .pairwise import PairwiseCrossEntropy
 from .proxies import Proxies
 from .proxy_anchor import ProxyAnchor
+from .scene_object import SceneObjectContrast
 from .soft_triple import SoftTriple
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Proxies",
     "ProxyAnchor",
     "ProxyHierarchy",
+    "SceneObjectContrast",
     "SoftTriple",
     "hypmix",
     "multi_similarity",

@@ -7,6 +7,18 @@ from .embedder import Embedder
 from .embedding import Embedded, embed_data
 from .encoders import create_encoder, freeze_encoder
 from .heads import Heads
+from .momentum import MomentumEncoder, Projection, Projector
 from .onnx import export_onnx
 
-__all__ = ["Embedded", "Embedder", "Heads", "create_encoder", "embed_data", "export_onnx", "freeze_encoder"]
+__all__ = [
+    "Embedded",
+    "Embedder",
+    "Heads",
+    "MomentumEncoder",
+    "Projection",
+    "Projector",
+    "create_encoder",
+    "embed_data",
+    "export_onnx",
+    "freeze_encoder",
+]

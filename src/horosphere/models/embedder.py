@@ -48,6 +48,7 @@ class Embedder(nn.Module):
         freeze: what of the encoder does not train, as in `freeze_encoder`. Frozen modules also stay in eval mode,
             whatever `train` says, so that "all" keeps folded or running batch norms as they are.
         normalise_encoding: what an encoding goes through before the heads: "none", "l2" or "layer" (see `Heads`).
+        layers: of a head, 1 or 2 (see `Heads`).
         width: columns of cached features; an encoder knows its own.
         preprocessing: in place of the weights' own, `dataclasses.replace(model.preprocessing, resize=256)` say; also
             `set_preprocessing` later. None without an encoder.
@@ -67,6 +68,7 @@ class Embedder(nn.Module):
         checkpoint: str | PathLike | None = None,
         freeze: Freeze = "patch",
         normalise_encoding: Literal["none", "l2", "layer"] = "none",
+        layers: Literal[1, 2] = 1,
         encoder_options: Mapping[str, Any] | None = None,
         width: int | None = None,
         preprocessing: Preprocessing | None = None,
@@ -111,6 +113,7 @@ class Embedder(nn.Module):
             dim,
             parts=len(space.parts) if isinstance(space, Mixed) and heads == "split" else None,
             normalise_encoding=normalise_encoding,
+            layers=layers,
         )
         self.space = space
         self.train()
@@ -158,7 +161,11 @@ class Embedder(nn.Module):
         if not isinstance(encodings, Tensor) or encodings.ndim != 2 or encodings.shape[1] != self.width:
             what = tuple(encodings.shape) if isinstance(encodings, Tensor) else type(encodings).__name__
             raise InputError(f"encodings are {what}, expected (n, {self.width}); check the inputs and encoder_options")
-        return encodings, self.space(self.heads(encodings))
+        return encodings, self.place(encodings)
+
+    def place(self, encodings: Tensor) -> Tensor:
+        """Points of encodings (n, width)."""
+        return self.space(self.heads(encodings))
 
     def encode(
         self,
@@ -231,6 +238,7 @@ class Embedder(nn.Module):
             self.dim,
             heads="shared" if self.heads.shared else "split",
             normalise_encoding=self.heads.normalise_encoding,
+            layers=self.heads.layers,
             width=self.width,
         )
         model.heads = self.heads
@@ -247,6 +255,7 @@ class Embedder(nn.Module):
             "dim": self.dim,
             "heads": "shared" if self.heads.shared else "split",
             "normalise_encoding": self.heads.normalise_encoding,
+            "layers": self.heads.layers,
             "freeze": self.freeze,
             "space": self.space.describe(),
             "preprocessing": None if self.preprocessing is None else asdict(self.preprocessing),
@@ -321,6 +330,7 @@ class Embedder(nn.Module):
             heads=description["heads"],
             freeze=description["freeze"],
             normalise_encoding=description["normalise_encoding"],
+            layers=description.get("layers", 1),  # models saved before there was a choice
             encoder_options=description["encoder_options"],
             width=description["width"] if encoder is None else None,
             preprocessing=preprocessing,

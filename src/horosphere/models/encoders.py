@@ -21,7 +21,7 @@ from ..data import Preprocessing
 from ..errors import InputError
 from .tensors import load_strictly
 
-Freeze = Literal["patch", "none", "all"] | int
+Freeze = Literal["patch", "norms", "none", "all"] | int
 
 #: Options of `timm.create_model` that would reach the network or a file, or bring a classifier back.
 RESERVED = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "num_classes"}
@@ -86,7 +86,8 @@ def freeze_encoder(encoder: Any, freeze: Freeze) -> None:
     Args:
         encoder: the timm model.
         freeze: "patch", the patch embedding as in Hyp-ViT, which a convolutional network does not have (it then trains
-            whole); "none"; "all"; or n, everything before the blocks (patch, position and class embeddings, or a
+            whole); "norms", the batch norms, which an Embedder then also keeps in eval mode: for folded or small-batch
+            statistics; "none"; "all"; or n, everything before the blocks (patch, position and class embeddings, or a
             convolutional stem) and the first n of `encoder.blocks`.
 
     Raises:
@@ -99,12 +100,16 @@ def freeze_encoder(encoder: Any, freeze: Freeze) -> None:
     elif freeze == "patch":
         if isinstance(patch := getattr(encoder, "patch_embed", None), nn.Module):
             patch.requires_grad_(False)
+    elif freeze == "norms":
+        for module in encoder.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.requires_grad_(False)
     elif isinstance(freeze, int) and not isinstance(freeze, bool) and freeze >= 0:
         blocks: Any = getattr(encoder, "blocks", ())
         if not 0 < len(blocks) >= freeze:
             raise InputError(
                 f"freeze={freeze} blocks, but {type(encoder).__name__} has {len(blocks) or 'no'} `blocks` to freeze; "
-                "expected at most that many, or 'patch', 'none' or 'all'"
+                "expected at most that many, or 'patch', 'norms', 'none' or 'all'"
             )
         blocks[:freeze].requires_grad_(False)
         stem = re.compile(encoder.group_matcher()["stem"])
@@ -112,7 +117,7 @@ def freeze_encoder(encoder: Any, freeze: Freeze) -> None:
             if stem.match(name):
                 parameter.requires_grad_(False)
     else:
-        raise InputError(f"freeze={freeze!r}: expected 'patch', 'none', 'all' or a number of blocks")
+        raise InputError(f"freeze={freeze!r}: expected 'patch', 'norms', 'none', 'all' or a number of blocks")
 
 
 def _check_name(name: str) -> None:

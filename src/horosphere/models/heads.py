@@ -1,4 +1,4 @@
-"""Heads: linear maps from an encoding to features."""
+"""Heads: linear maps, or small networks, from an encoding to features."""
 
 from typing import Literal
 
@@ -26,9 +26,10 @@ class Heads(nn.Module):
         parts: None for one head that all share (HypMix's code), else how many heads (HypMix's two branches).
         normalise_encoding: what an encoding goes through first: "none" (Hyp-ViT), "l2" to unit length (HypMix's paper),
             or "layer", to zero mean and unit variance across its columns, without parameters.
+        layers: 1, or 2 for a hidden layer of `width` units with ReLU before it, as torch draws them (MoCo v2).
 
     Raises:
-        InputError: for a size below 1 or an unknown normalisation.
+        InputError: for a size below 1, an unknown normalisation, or another number of layers.
     """
 
     def __init__(
@@ -38,15 +39,19 @@ class Heads(nn.Module):
         *,
         parts: int | None = None,
         normalise_encoding: Literal["none", "l2", "layer"] = "none",
+        layers: Literal[1, 2] = 1,
     ):
         super().__init__()
         if width < 1 or dim < 1:
             raise InputError(f"a head from {width} to {dim} columns; expected at least 1 of each")
         if normalise_encoding not in NORMALISE:
             raise InputError(f"normalise_encoding={normalise_encoding!r}; expected one of {', '.join(NORMALISE)}")
-        self.shared = parts is None
+        if layers not in (1, 2):
+            raise InputError(f"a head of {layers} layers; expected 1 or 2")
+        self.shared, self.layers = parts is None, layers
         self.normalise_encoding = normalise_encoding
-        self.linears = nn.ModuleList(_head(width, dim) for _ in range(parts or 1))
+        head = _head if layers == 1 else _two_layers
+        self.linears = nn.ModuleList(head(width, dim) for _ in range(parts or 1))
 
     def forward(self, encodings: Tensor) -> Tensor | list[Tensor]:
         """Encodings (n, width) → features (n, dim), or a list of them."""
@@ -60,3 +65,7 @@ def _head(width: int, dim: int) -> nn.Linear:
     nn.init.orthogonal_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
+
+
+def _two_layers(width: int, dim: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dim))

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 
-from ..config import Config
+from ..config import Config, SceneConfig
 from ..errors import InputError
 
 #: Modules whose recipes are known, in the order that `horosphere recipes` lists them.
-MODULES = ("demo", "omniglot", "cub_features", "hyp_vit", "hyp_mix", "chest")
+MODULES = ("demo", "omniglot", "cub_features", "hyp_vit", "hyp_mix", "chest", "hcl")
 
 _recipes: dict[str, "Recipe"] = {}
 
@@ -34,10 +34,10 @@ class Recipe:
     source: str
     deviations: tuple[str, ...]
     status: str
-    make: Callable[[], Config]
+    make: Callable[[], Config | SceneConfig]
     choices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
-    def config(self) -> Config:
+    def config(self) -> Config | SceneConfig:
         """The complete config."""
         return replace(self.make(), recipe=self.name)
 
@@ -50,10 +50,10 @@ def recipe(
     deviations: tuple[str, ...] = (),
     status: str,
     choices: Mapping[str, tuple[float, ...]] | None = None,
-) -> Callable[[Callable[[], Config]], Callable[[], Config]]:
+) -> Callable[[Callable[[], Config | SceneConfig]], Callable[[], Config | SceneConfig]]:
     """Decorator: make a function that returns a config known as a recipe."""
 
-    def register(make: Callable[[], Config]) -> Callable[[], Config]:
+    def register(make: Callable[[], Config | SceneConfig]) -> Callable[[], Config | SceneConfig]:
         if name in _recipes:
             raise ValueError(f"two recipes are called {name!r}")
         _recipes[name] = Recipe(name, summary, source, deviations, status, make, choices or {})

@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 
 from .. import build
-from ..config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, Precision, SpaceConfig
+from ..config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, Precision, SceneConfig, SpaceConfig
 from ..data import RetrievalData, labels_and_classes, load_arrays, load_images, save_arrays
 from ..errors import InputError
 from ..files import write_text
@@ -20,6 +21,7 @@ from ..runs import Run
 from ..spaces import Space, Sphere, from_description
 from .judge import Judgement, judge, judge_model
 from .page import write_report
+from .scenes import write_scene_report
 
 
 def evaluate_run(
@@ -38,9 +40,17 @@ def evaluate_run(
 
 def rewrite_report(run: Run, *, device: str = "auto", workers: int = 2, progress: bool = True) -> Judgement:
     """Judge a trained run again as its config says, and write its report anew."""
-    evaluation = run.config.evaluation
+    evaluation = run.retrieval.evaluation
     model, embedded = _embed_judged(run, evaluation, None, device, workers, progress)
     return write_report(run, model.to("cpu"), embedded, judge_model(model, embedded, evaluation, progress))
+
+
+def rewrite_scene_report(run: Run, *, device: str = "auto", workers: int = 2, progress: bool = True) -> None:
+    """Judge a trained run on scenes again as its config says, and write its report anew."""
+    config = cast(SceneConfig, run.config)
+    config = replace(config, training=replace(config.training, workers=workers))
+    judged = build.judged_scenes(config, build.scenes(config, progress))
+    write_scene_report(run, Embedder.load(run.model_path).to(_device(device)), judged, progress=progress)
 
 
 def evaluate_encoder(
@@ -150,7 +160,7 @@ def write_per_query(path: Path, judgement: Judgement) -> None:
 
 
 def _embed_judged(run, evaluation, data, device, workers, progress) -> tuple[Embedder, Embedded]:
-    config = replace(run.config, evaluation=evaluation, data=run.config.data if data is None else data)
+    config = Config(data=run.retrieval.data if data is None else data, evaluation=evaluation)
     judged = build.judged_split(config, build.data(config.data))
     model = Embedder.load(run.model_path).to(_device(device))
     return model, embed_data(

@@ -2,9 +2,11 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
+from typing import Any
 
 import jinja2
 
@@ -25,7 +27,7 @@ def write_report(run: Run, model: Embedder, embedded: Embedded, judgement: Judge
         judgement: by `judge_model`, of those images.
         page: without it, only report.json.
     """
-    config = run.config
+    config = run.retrieval
     training = run.training
     judgement = replace(judgement, failures=training.pop("failures") | judgement.failures)
     report = {
@@ -46,24 +48,36 @@ def write_report(run: Run, model: Embedder, embedded: Embedded, judgement: Judge
 
 
 def _write_page(run: Run, model: Embedder, embedded: Embedded, judgement: Judgement, report: dict) -> None:
-    from .pictures import pictures_of, png  # most processes draw nothing, and matplotlib takes long to import
+    from .pictures import pictures_of  # most processes draw nothing, and matplotlib takes long to import
 
-    config = run.config
+    config = run.retrieval
     pictures = pictures_of(run, model, embedded, judgement)
+    ks = config.evaluation.ks
+    metrics = [*(f"recall@{k}" for k in ks), "map_at_r", "r_precision"]
+    html = template("report.html").render(
+        report=report, config_yaml=to_yaml(config), pictures=write_pictures(run, pictures), ks=ks, metrics=metrics
+    )
+    write_text(run.page_path, html)
+
+
+def write_pictures(run: Run, pictures: Mapping[str, tuple[str, Any]]) -> list[tuple[str, str, str]]:
+    """Write captioned figures into the run's folder; names, captions and the files as text for a page."""
+    from .pictures import png
+
     (run.folder / "pictures").mkdir(exist_ok=True)
-    embedded_pictures = []
+    embedded = []
     for name, (caption, figure) in pictures.items():
         content = png(figure)
         with replacing(run.folder / "pictures" / f"{name}.png") as temporary:
             temporary.write_bytes(content)
-        embedded_pictures.append((name, caption, base64.b64encode(content).decode("ascii")))
-    ks = config.evaluation.ks
-    metrics = [*(f"recall@{k}" for k in ks), "map_at_r", "r_precision"]
-    html = _template().render(report=report, config_yaml=to_yaml(config), pictures=embedded_pictures, ks=ks, metrics=metrics)
-    write_text(run.page_path, html)
+        embedded.append((name, caption, base64.b64encode(content).decode("ascii")))
+    return embedded
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+def template(name: str) -> jinja2.Template:
+    """One of the pages beside this file."""
+    folder = files("horosphere.report")
+    loader = jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
     environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.1f}"
-    return environment.from_string(files("horosphere.report").joinpath("report.html").read_text(encoding="utf-8"))
+    return environment.get_template(name)

@@ -16,7 +16,7 @@ from .judge import Judgement, queries_and_gallery
 def pictures_of(run: Run, model: Embedder, embedded: Embedded, judgement: Judgement) -> dict[str, tuple[str, Figure]]:
     """By name, a caption and a figure each."""
     rows = list(judgement.rows.values())
-    k = run.config.evaluation.ks[0]
+    k = run.retrieval.evaluation.ks[0]
     pictures = {
         "recall": (
             f"Recall@{k} of every way to rank the same images. Where intervals overlap much, it is a tie.",

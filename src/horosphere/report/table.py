@@ -2,7 +2,12 @@
 
 
 def text_table(report: dict) -> str:
-    """The rows of a report (see `Judgement.to_dict`) as an aligned table, in percent, then what the geometry did."""
+    """The rows of a report (see `Judgement.to_dict`) as an aligned table, in percent, then what the geometry did.
+
+    Of a run on scenes, what it learned, in a few lines.
+    """
+    if report.get("kind") == "scenes":
+        return _scenes(report)
     rows = report["rows"]
     metrics = [
         name for name in next(iter(rows.values())) if name.startswith("recall@") or name in ("map_at_r", "r_precision")
@@ -30,6 +35,25 @@ def text_table(report: dict) -> str:
     for name, agreement in report["cosine_agreement"].items():
         text += ["", f"{name}: {agreement['verdict']}", "  " + _radius(name, agreement, report["geometry"])]
     return "\n".join(text)
+
+
+def _scenes(report: dict) -> str:
+    lines = [f"after {report['steps']:,} steps, queues {100 * report['queue_fill']:.0f} % full"]
+    for name, term in report["terms"].items():
+        lines.append(f"{name:<12}loss {term['loss']:.4f}, own key nearest {100 * term['accuracy']:.1f} %")
+    if (found := report["found"]) is not None:
+        lines += ["", f"{found['scenes']:,} {report['judged_on']} scenes with {found['objects']:,} objects"]
+        for name, radius in found["radius"].items():
+            lines.append(f"radius of {name:<9}{', '.join(f'{value:.3f}' for value in radius.values())} (5, 50, 95 %)")
+        lines.append(f"own scene farther out than the object: {100 * found['own_scene_outside']:.1f} %")
+        nearest = found["own_scene_nearest"]
+        lines.append(
+            f"own scene nearest of all: {100 * nearest['distance']:.1f} % by distance, {100 * nearest['cosine']:.1f} % by "
+            f"cosine, {100 * found['chance']:.1f} % by chance"
+        )
+    if count := report["failures"]["count"]:
+        lines.append(f"{count:,} images could not be read, first: {next(iter(report['failures']['first']))}")
+    return "\n".join(lines)
 
 
 def _radius(name: str, agreement: dict, geometry: dict) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import recipes
-from ..config import Config, PartConfig, changed, flat, read
+from ..config import Config, PartConfig, SceneConfig, changed, flat, read
 from ..errors import InputError
 from ..training import rooted
 
@@ -62,7 +62,7 @@ def contender(
     else:
         recipe = recipes.get(str(given))
         name, config, own = recipe.name, recipe.config(), recipe.choices
-    config = shared(changed(config, settings))
+    config = shared(changed(labelled(config, name), settings))
     if not (grid := grid or own):
         temperature = flat(config).get("loss.temperature")
         if temperature is None and tuple(factors) != (1,):
@@ -74,6 +74,15 @@ def contender(
             grid = {"loss.temperature": [float(f"{factor * temperature:.6g}") for factor in factors]}
     choices = tuple(dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
     return Contender(name, config, choices)
+
+
+def labelled(config: Config | SceneConfig, name: str) -> Config:
+    """The config, where its run has labelled images to be judged by. Raises InputError where it trains on scenes."""
+    if not isinstance(config, Config):
+        raise InputError(
+            f"{name} trains on scenes, which have no held-out classes to choose by: take a recipe on labelled images"
+        )
+    return config
 
 
 def shared(config: Config) -> Config:

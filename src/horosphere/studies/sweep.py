@@ -16,7 +16,7 @@ from ..files import write_text
 from ..training import check
 from .axes import Axis, axis, learning, on_the_sphere
 from .compare import validation_score
-from .contenders import shared, short, slug
+from .contenders import labelled, shared, short, slug
 from .curves import sweep_document
 from .folder import StudyFolder, same_run
 from .progress import Progress
@@ -66,7 +66,7 @@ def sweep(
     """
     from_file = str(recipe).endswith((".yaml", ".yml"))
     base = read(Path(recipe)) if from_file else recipes.get(str(recipe)).config()
-    base = shared(changed(base, settings or {}))
+    base = shared(changed(labelled(base, str(recipe)), settings or {}))
     training = replace(base.training, validate_every=0, profile=False)
     base = replace(base, training=training, evaluation=replace(base.evaluation, judge="validation"))
     if processes < 1:

@@ -4,48 +4,75 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from ..errors import InputError
 from ..files import replacing
 from ..processes import collect, merge, world_size
+from ..runs import Run
+from .launch import Fabric
 
 #: Raised when the contents change, so that an older checkpoint says so instead of failing half way.
 VERSION = 2
 
 
-def save(
-    path: Path,
-    *,
-    step: int,
-    modules: Mapping[str, nn.Module],
-    optimiser: torch.optim.Optimizer,
-    scaler: dict,
-    failures: dict,
-) -> None:
-    """Write a checkpoint after `step` steps, all of it or nothing. Every process calls this; the first one writes.
-
-    `modules` are what has a state by name: the model, and a loss with its proxies or its memory.
+class State:
+    """What a run keeps between its steps, written to its checkpoint and read back. Every process has one.
 
     The sampler and the augmentation are functions of (seed, step), so the step is their whole state.
+
+    Args:
+        fabric, run: where it runs, and where it is kept.
+        modules: what has a state by name: the model, and a loss with its proxies or its memory.
+        optimiser: theirs.
+        failures: images that could not be read, with reasons; more are added while training.
     """
-    failures = merge(failures)
-    own = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None}
-    random = collect(own)
-    if world_size() > 1 and dist.get_rank() != 0:
-        return
-    state = {
-        "version": VERSION,
-        "step": step,
-        "modules": {name: module.state_dict() for name, module in modules.items()},
-        "optimiser": optimiser.state_dict(),
-        "scaler": scaler,
-        "random": random,
-        "failures": failures,
-    }
-    with replacing(path) as temporary:
-        torch.save(state, temporary)
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        run: Run,
+        modules: Mapping[str, nn.Module],
+        optimiser: torch.optim.Optimizer,
+        failures: dict[str, str],
+    ):
+        self._fabric, self._run = fabric, run
+        self._modules, self._optimiser, self._failures = modules, optimiser, failures
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint after `step` steps, all of it or nothing. Every process calls this; the first one writes."""
+        failures = merge(self._failures)
+        own = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None}
+        random = collect(own)
+        if self._fabric.global_rank != 0:
+            return
+        state = {
+            "version": VERSION,
+            "step": step,
+            "modules": {name: module.state_dict() for name, module in self._modules.items()},
+            "optimiser": self._optimiser.state_dict(),
+            "scaler": self._fabric.strategy.precision.state_dict(),
+            "random": random,
+            "failures": failures,
+        }
+        with replacing(self._run.checkpoint_path) as temporary:
+            torch.save(state, temporary)
+
+    def restore(self) -> int:
+        """Take up the run's checkpoint, if it has one, and return the number of steps done."""
+        path = self._run.checkpoint_path
+        for left in self._run.folder.glob(f".{path.name}.*"):
+            left.unlink(missing_ok=True)  # a checkpoint that a kill cut short
+        if not path.is_file():
+            return 0
+        state = load(path)
+        for name, module in self._modules.items():
+            module.load_state_dict(state["modules"][name])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._fabric.strategy.precision.load_state_dict(state["scaler"])
+        self._failures |= state["failures"]
+        restore_random(state["random"], self._fabric.global_rank)
+        return state["step"]
 
 
 def load(path: Path) -> dict:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..models import Embedder
-from ..processes import world_size
+from ..processes import gathered, world_size
 
 
 def total(x: Tensor) -> Tensor:
@@ -43,9 +43,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
-        rows = [torch.empty_like(x) for _ in range(dist.get_world_size())]
-        dist.all_gather(rows, x.contiguous())
-        return torch.cat(rows)
+        return gathered(x)
 
     @staticmethod
     def backward(ctx, grad):  # ty: ignore[incompatible-method-override]

@@ -13,7 +13,7 @@ except ImportError:  # the same library inside the larger package
     from lightning.fabric import Fabric  # ty: ignore[import-not-found]
     from lightning.fabric.utilities.seed import seed_everything  # ty: ignore[import-not-found]
 
-from ..config import TrainingConfig
+from ..config import LoopConfig
 from ..errors import InputError
 
 __all__ = ["Fabric", "has_gpu", "launch", "seed_everything"]
@@ -23,7 +23,7 @@ logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
 
 
-def has_gpu(training: TrainingConfig) -> bool:
+def has_gpu(training: LoopConfig) -> bool:
     """Whether a run computes on GPUs. Raises InputError where it is told to and there is none."""
     there = torch.cuda.is_available()
     if training.accelerator == "cuda" and not there:
@@ -31,7 +31,7 @@ def has_gpu(training: TrainingConfig) -> bool:
     return there and training.accelerator != "cpu"
 
 
-def launch(training: TrainingConfig) -> Fabric:
+def launch(training: LoopConfig) -> Fabric:
     """As many processes as the config or torchrun says; each comes back from here."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", 0)) if "TORCHELASTIC_RUN_ID" in os.environ else 0
     devices = local or training.devices

@@ -1,19 +1,18 @@
-"""The training loop: one file to read from top to bottom."""
+"""The training loop of labelled images: one file to read from top to bottom."""
 
 import json
-import math
 import sys
-import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from .. import build
 from ..config import Config, PairwiseConfig
-from ..data import ClassBalancedSampler, Failures, Preprocessing, RetrievalData, decode_once, training_batches
+from ..data import ClassBalancedSampler, Preprocessing, RetrievalData, decode_once, training_batches
 from ..errors import InputError
 from ..evaluation import evaluate_retrieval
 from ..files import write_text
@@ -23,15 +22,13 @@ from ..processes import merge
 from ..report import check_headline, judge_model, write_report
 from ..runs import Run
 from ..spaces.partition import has_triton
-from . import checkpoint
+from .checkpoint import State
 from .chunks import Chunked
-from .distributed import average_gradients, gather, synchronised, total
+from .distributed import average_gradients, gather, synchronised
 from .encodings import cached_encodings
-from .interrupt import Interrupt
 from .launch import Fabric, has_gpu, launch, seed_everything
-from .metrics import Metrics
-from .optimiser import make_optimiser, set_rate
-from .profile import Profile, table
+from .optimiser import hold, make_optimiser, set_rate
+from .steps import Steps, note_failures
 
 
 def train(
@@ -42,19 +39,7 @@ def train(
     page: bool = True,
     data: RetrievalData | None = None,
 ) -> Run:
-    """Train what a config says, judge it, and return the run with its report.
-
-    Args:
-        config: the whole run; `horosphere.recipes` has published and ready ones.
-        folder: where the run is kept; by default the first free runs/RECIPE, runs/RECIPE-2, …
-        progress: show bars.
-        page: write report.html and its pictures; report.json is always written.
-        data: what `build.data(config.data)` returns, where it is there already.
-
-    Raises:
-        InputError: for a config that cannot be, before anything is trained.
-        KeyboardInterrupt: on Ctrl-C, after a checkpoint was written.
-    """
+    """Train what a config says, judge it, and return the run with its report. As `training.train`."""
     config = rooted(config)
     fabric = _launch(config)
     # Several processes agree on the folder, which the first one chooses and makes.
@@ -65,16 +50,11 @@ def train(
     return _train(fabric, run, job, progress, page)
 
 
-def resume(folder: str | Path, *, progress: bool = True, page: bool = True, data: RetrievalData | None = None) -> Run:
-    """Go on with a run that was stopped or killed: its weights end as if it had never been, bit for bit on the CPU.
-
-    A run without a checkpoint starts again; a finished run is returned as it is. The options are those of `train`.
-    """
-    run = Run.open(folder)
-    if run.finished:
-        return run
-    fabric = _launch(run.config)
-    return _train(fabric, run, _prepare(fabric, run.config, progress, data), progress, page)
+def resume(run: Run, *, progress: bool = True, page: bool = True, data: RetrievalData | None = None) -> Run:
+    """Go on with an unfinished run. As `training.resume`."""
+    config = cast(Config, run.config)
+    fabric = _launch(config)
+    return _train(fabric, run, _prepare(fabric, config, progress, data), progress, page)
 
 
 def check(config: Config, data: RetrievalData | None = None) -> None:
@@ -154,12 +134,12 @@ def _prepare(fabric: Fabric, config: Config, progress: bool, data: RetrievalData
             workers=config.training.workers,
             progress=progress,
         )
-        _note_failures(failed, job.failures)
+        note_failures(failed, job.failures)
     if config.data.cache_encodings:
         job.full.to(fabric.device)
         job.training_data, unread = cached_encodings(job.full, job.training_data, config, progress)
         job.judged_inputs, unread_judged = cached_encodings(job.full, job.judged, config, progress)
-        _note_failures(unread + unread_judged, job.failures)
+        note_failures(unread + unread_judged, job.failures)
         job.chunked = Chunked(job.full.without_encoder(), config.batch.chunk)
     return job
 
@@ -196,7 +176,7 @@ def _train(fabric: Fabric, run: Run, job: _Job, progress: bool, page: bool) -> R
     if fabric.world_size > 1:
         torch.distributed.destroy_process_group()
     if fabric.is_global_zero:
-        _note_failures(embedded.failures, dict(job.failures))
+        note_failures(embedded.failures, dict(job.failures))
         write_report(run, job.full, embedded, judgement, page=page)
         run.checkpoint_path.unlink(missing_ok=True)
     return run
@@ -214,19 +194,8 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
     if fabric.global_rank:
         # The model was drawn alike everywhere; dropout is each process's own, as it is each image's own in one process.
         torch.manual_seed(config.seed + 1_000_003 * fabric.global_rank)
-    start = _restore(fabric, run, job, optimiser)
-
-    def save(step: int) -> None:
-        scaler = fabric.strategy.precision.state_dict()
-        checkpoint.save(
-            run.checkpoint_path,
-            step=step,
-            modules={"model": model, "loss": job.loss},
-            optimiser=optimiser,
-            scaler=scaler,
-            failures=job.failures,
-        )
-
+    state = State(fabric, run, {"model": model, "loss": job.loss}, optimiser, job.failures)
+    start = state.restore()
     batches = training_batches(
         job.training_data,
         own,
@@ -244,18 +213,13 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
     numbers[torch.from_numpy(present)] = torch.arange(len(present))
     # Each process computes the loss's terms of its own images.
     anchors = slice(own.offset, own.offset + own.batch_size) if fabric.world_size > 1 else None
-    bar = tqdm(
-        total=steps * size, initial=start * size, unit="img", desc="training", disable=not progress, dynamic_ncols=True
-    )
     wrapped.train()
-    profile = Profile(fabric.device, on=config.training.profile)
-    profile.start()
-    began = time.perf_counter()
-    with bar, Metrics(run, start, writes=fabric.is_global_zero) as metrics, Interrupt() as interrupt:
+    with Steps(fabric, run, config.training, state, start=start, size=size, progress=progress) as around:
+        profile = around.profile
         for batch in batches:
             profile.mark("data")
             step = batch.step + 1
-            _note_failures(batch.failures, job.failures)
+            note_failures(batch.failures, job.failures)
             set_rate(wrapped_optimiser, config.optimiser, batch.step, steps)
             labels = batch.labels
             if fabric.world_size > 1:
@@ -276,8 +240,7 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             fabric.backward(value * fabric.world_size)
             average_gradients(proxies)
             if step <= config.optimiser.frozen_steps and model.encoder is not None:
-                for parameter in model.encoder.parameters():
-                    parameter.grad = None  # the optimiser passes by what has none
+                hold(model.encoder)
             profile.mark("backward")
             norm = None
             if config.optimiser.clip_norm is not None:
@@ -288,59 +251,14 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             wrapped_optimiser.step()
             wrapped_optimiser.zero_grad()
             profile.mark("optimiser")
-            bar.update(size)
-            logs = step == steps or step % config.training.log_every == 0
-            saves = step == steps or step % config.training.checkpoint_every == 0
-            profile.mark("loop")
-            # Here, and only here, the loop waits for the device.
-            if logs or saves:
-                value = total(value)
-                # Under float16 the scaler itself skips steps whose gradients overflow.
-                norm_counts = norm is not None and config.training.precision != "16-mixed"
-                if not (math.isfinite(value.item()) and (not norm_counts or math.isfinite(float(norm)))):
-                    raise InputError(
-                        f"the loss is {value.item()} and the gradient's norm {norm} at step {step}: lower optimiser.lr, "
-                        f"raise loss.temperature, or set training.precision to 32-true; {run.folder} keeps its checkpoint"
-                    )
-            if logs:
-                bar.set_postfix(loss=f"{value.item():.4f}")
-                pace = size * (step - start) / (time.perf_counter() - began)
-                metrics.write(step, _entry(value, norm, optimiser, model, points, pace))
-            if logs or saves:
-                profile.mark("logging")
-            if config.training.validate_every and step % config.training.validate_every == 0:
-                metrics.write(step, _validate(model, job.judged_inputs, config))
-                profile.mark("validation")
-            if interrupt.requested:
-                # Several processes may be asked at different steps, so they go back to their last common checkpoint.
-                if fabric.world_size == 1:
-                    save(step)
-                raise KeyboardInterrupt(f"go on with: horosphere train --resume {run.folder}")
-            if saves:
-                save(step)
-                profile.mark("checkpoint")
-            profile.mark("loop")
-            profile.end_step()
-    if config.training.profile and start < steps and fabric.is_global_zero:
-        summary = profile.summary(size)
-        write_text(run.profile_path, json.dumps(summary, indent=2) + "\n")
-        print(table(summary), file=sys.stderr)
-
-
-def _restore(fabric: Fabric, run: Run, job: _Job, optimiser: torch.optim.Optimizer) -> int:
-    """Take up the run's checkpoint, if it has one, and return the number of steps done."""
-    for left in run.folder.glob(f".{run.checkpoint_path.name}.*"):
-        left.unlink(missing_ok=True)  # a checkpoint that a kill cut short
-    if not run.checkpoint_path.is_file():
-        return 0
-    state = checkpoint.load(run.checkpoint_path)
-    job.model.load_state_dict(state["modules"]["model"])
-    job.loss.load_state_dict(state["modules"]["loss"])
-    optimiser.load_state_dict(state["optimiser"])
-    fabric.strategy.precision.load_state_dict(state["scaler"])
-    job.failures |= state["failures"]
-    checkpoint.restore_random(state["random"], fabric.global_rank)
-    return state["step"]
+            validates = config.training.validate_every and step % config.training.validate_every == 0
+            around.done(
+                step,
+                value,
+                norm,
+                entry=partial(_entry, optimiser, model, points),
+                validate=partial(_validate, model, job.judged_inputs, config) if validates else None,
+            )
 
 
 def rooted(config: Config) -> Config:
@@ -362,20 +280,9 @@ def _training_facts(job: _Job, failures: dict[str, str]) -> dict:
     }
 
 
-def _note_failures(new: Failures, known: dict[str, str]) -> None:
-    """One line for each image that cannot be read, however often it is drawn."""
-    for name, reason in new:
-        if name not in known:
-            known[name] = reason
-            tqdm.write(f"skipped {name}: {reason}", file=sys.stderr)
-
-
-def _entry(value, norm, optimiser, model: Embedder, points, images_per_second: float) -> dict[str, float]:
-    """A line of metrics."""
-    entry = {"loss": value.item(), "lr": optimiser.param_groups[0]["lr"], "images_per_second": images_per_second}
-    if norm is not None:
-        entry["gradient_norm"] = float(norm)
-    return entry | model.space.telemetry(points.detach())
+def _entry(optimiser, model: Embedder, points) -> dict[str, float]:
+    """What a line of metrics says beside the loss."""
+    return {"lr": optimiser.param_groups[0]["lr"], **model.space.telemetry(points.detach())}
 
 
 def _validate(model: Embedder, judged: RetrievalData, config: Config) -> dict[str, float]:

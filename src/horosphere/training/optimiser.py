@@ -18,6 +18,12 @@ def make_optimiser(config: OptimiserConfig, groups: list[dict[str, Any]]) -> tor
     return torch.optim.AdamW(groups, lr=config.lr)
 
 
+def hold(encoder: torch.nn.Module) -> None:
+    """Let the encoder stand still for a step: an optimiser passes by what has no gradient."""
+    for parameter in encoder.parameters():
+        parameter.grad = None
+
+
 def set_rate(optimiser, config: OptimiserConfig, step: int, steps: int) -> None:
     """Give each group its learning rate of a step."""
     for group in optimiser.param_groups:

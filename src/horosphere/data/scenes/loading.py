@@ -3,7 +3,7 @@
 An item depends on (seed, step, place in the batch of all ranks) only, as in `training_batches`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ _ORDER, _ITEM, _REPLACEMENT = 4, 5, 6
 
 @dataclass(frozen=True)
 class SceneBatch:
-    """One step, uint8 (B, C, size, size) each: two views of an object, the scene around it, the object itself.
+    """One step, uint8 (B, C, size, size) each: two views of an object, the scene around it, the object itself, or None.
 
     `failures` holds (id, reason) of each image that could not be read and was replaced.
     """
@@ -32,8 +32,8 @@ class SceneBatch:
     step: int
     first: torch.Tensor
     second: torch.Tensor
-    scene: torch.Tensor
-    object: torch.Tensor
+    scene: torch.Tensor | None
+    object: torch.Tensor | None
     failures: Failures
 
 
@@ -49,16 +49,18 @@ def scene_batches(
     seed: int = 0,
     rank: int = 0,
     world: int = 1,
+    scenes: bool = True,
 ) -> Iterator[SceneBatch]:
     """Yield the batches of steps `start` to `stop` (without end if None), `batch_size` items over all ranks.
 
-    Of `data` those images take part that have two boxes of `crops.least` pixels or more. Each epoch is one permutation of
-    them, cut into `steps_per_epoch` batches; what is left over sits out. Rank r gets the r-th run of a batch. An unreadable
-    image, or one of another size than its boxes are for, is replaced by another. The tensors are page-locked where there is
-    CUDA. Raises InputError where the numbers do not fit or no image can be read.
+    Of `data` those images take part that have two boxes of `crops.least` pixels or more; without `scenes` one is enough, and
+    the views are the same two of an object, without the scene and the object itself. Each epoch is one permutation of the
+    images, cut into `steps_per_epoch` batches; what is left over sits out. Rank r gets the r-th run of a batch. An image
+    that cannot be read, or of another size than its boxes are for, is replaced by another. The tensors are page-locked where
+    there is CUDA. Raises InputError where the numbers do not fit or no image can be read.
     """
     preprocessing = require_preprocessing(preprocessing)
-    data = data.with_boxes(crops.least)
+    data = data.with_boxes(crops.least, 2 if scenes else 1)
     steps = steps_per_epoch(len(data), batch_size, data.name)
     if not 0 <= rank < world or batch_size % world:
         raise InputError(
@@ -80,11 +82,11 @@ def scene_batches(
             step += 1
 
     views, failures = [], []
-    for step, part, failed in prepared(_Items(data, preprocessing, crops, seed), tasks(), workers):
+    for step, part, failed in prepared(_Items(data, preprocessing, crops, seed, scenes), tasks(), workers):
         views.append(part)
         failures += failed
         if sum(len(part.first) for part in views) == own:
-            yield SceneBatch(step, *(joined(list(parts)) for parts in zip(*views, strict=True)), failures)
+            yield SceneBatch(step, *_together(views, joined), failures)
             views, failures = [], []
 
 
@@ -95,11 +97,18 @@ def steps_per_epoch(images: int, batch_size: int, name: str = "the data") -> int
     return images // batch_size
 
 
+def _together(items: list[SceneViews], join: Callable[[list[torch.Tensor]], torch.Tensor]) -> SceneViews:
+    """The views of several items or tasks, each kind in one tensor."""
+    first, second, scenes, objects = zip(*items, strict=True)
+    others = (None if views[0] is None else join(list(views)) for views in (scenes, objects))
+    return SceneViews(join(list(first)), join(list(second)), *others)
+
+
 class _Items(Dataset):
     """Maps a task (step, the step's images, first place, end) to (step, SceneViews of (n, C, size, size), failures)."""
 
-    def __init__(self, data, preprocessing, crops, seed):
-        self.data, self.preprocessing, self.crops, self.seed = data, preprocessing, crops, seed
+    def __init__(self, data, preprocessing, crops, seed, scenes):
+        self.data, self.preprocessing, self.crops, self.seed, self.scenes = data, preprocessing, crops, seed, scenes
 
     def __getitem__(self, index):
         step, batch, first, end = index
@@ -108,7 +117,7 @@ class _Items(Dataset):
             items = [self._item(step, batch, place, failures) for place in range(first, end)]
         except InputError as error:
             return error  # raised by the parent: from a worker it would arrive wrapped in a traceback's text
-        return step, SceneViews(*(torch.stack(views) for views in zip(*items, strict=True))), failures
+        return step, _together(items, torch.stack), failures
 
     def _item(self, step, batch, place, failures) -> SceneViews:
         def candidates():
@@ -134,4 +143,5 @@ class _Items(Dataset):
             self.crops,
             np.random.default_rng([_ITEM, self.seed, step, place]),
             name=str(self.data.ids[i]),
+            scenes=self.scenes,
         )

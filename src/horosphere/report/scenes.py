@@ -1,0 +1,130 @@
+"""What scene–object contrast has learned: the radius of scenes against objects, and whose scene an object is nearest to."""
+
+import json
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..config import SceneConfig, to_yaml
+from ..data import SceneData, UnreadableImage
+from ..data.crops import open_scene, whole
+from ..data.transforms import crop
+from ..errors import InputError
+from ..files import write_text
+from ..models import Embedder
+from ..runs import Run
+from ..spaces import Sphere
+from .page import template, write_pictures
+
+#: Enough for two digits, and minutes at most: scenes, evenly spaced among all, and objects of each, in the file's order.
+MOST_SCENES, MOST_OBJECTS = 2000, 10
+_QUANTILES = (0.05, 0.5, 0.95)
+
+
+def embed_regions(
+    model: Embedder, data: SceneData, *, progress: bool = False
+) -> tuple[Tensor, Tensor, Tensor, dict[str, str]]:
+    """Points of scenes (n, p), what holds all boxes of an image; of objects (m, p), their boxes; the scene of each object
+    (m,), int64; and the images that could not be read, with reasons.
+
+    Crops are resized without keeping their shapes, as in training. Raises InputError where no image can be read.
+    """
+    assert model.preprocessing is not None  # it has an encoder
+    scenes, objects, owners, failures = [], [], [], {}
+    chosen = np.unique(np.linspace(0, len(data) - 1, min(len(data), MOST_SCENES)).astype(int))
+    for i in tqdm(chosen.tolist(), desc="embedding scenes", unit="img", disable=not progress, leave=False):
+        name, boxes = str(data.ids[i]), data.boxes[i]
+        try:
+            picture = open_scene(data.images.read(i), data.sizes[i], model.preprocessing.channels, name=name)
+        except UnreadableImage as error:
+            failures[name] = error.reason
+            continue
+        around = (*boxes[:, :2].min(0), *boxes[:, 2:].max(0))
+        views = [crop(picture, whole(box), model.preprocessing) for box in (around, *boxes[:MOST_OBJECTS])]
+        points = model.encode(torch.stack(views)).cpu()
+        owners += [len(scenes)] * (len(views) - 1)
+        scenes.append(points[0])
+        objects.append(points[1:])
+    if not scenes:
+        first, reason = next(iter(failures.items()))
+        raise InputError(f"none of the {len(failures)} images of {data.name} could be read; the first, {first}: {reason}")
+    return torch.stack(scenes), torch.cat(objects), torch.tensor(owners), failures
+
+
+def judge_scenes(model: Embedder, scenes: Tensor, objects: Tensor, owners: Tensor) -> dict:
+    """Radii of scenes and objects; the share of objects whose own scene lies farther out; and the share to which no scene is
+    nearer than their own, by the space's distance and by cosine, with what chance would give."""
+    space, sphere = model.space, Sphere()
+    radii = {"scenes": space.radius(scenes), "objects": space.radius(objects)}
+    nearest = {}
+    for name, where in (("distance", space), ("cosine", sphere)):
+        apart = where.pairwise(where(objects), where(scenes))
+        own = apart.gather(1, owners[:, None])
+        nearest[name] = float((apart >= own).all(1).float().mean())
+    return {
+        "scenes": len(scenes),
+        "objects": len(objects),
+        "radius": {
+            name: dict(zip(map(str, _QUANTILES), radius.quantile(torch.tensor(_QUANTILES)).tolist(), strict=True))
+            for name, radius in radii.items()
+        },
+        "own_scene_outside": float((radii["scenes"][owners] > radii["objects"]).float().mean()),
+        "own_scene_nearest": nearest,
+        "chance": 1 / len(scenes),
+    }
+
+
+def write_scene_report(run: Run, model: Embedder, data: SceneData | None, *, progress: bool = False) -> None:
+    """Write the pictures, report.html and, last, report.json, which marks the run as finished.
+
+    Args:
+        run: a trained run on scenes.
+        model: the trained model.
+        data: the scenes to show it on; None where there are no boxes.
+    """
+    from .. import insight  # matplotlib takes long to import
+
+    config = run.config
+    assert isinstance(config, SceneConfig)  # the caller knows
+    metrics = [entry for entry in run.metrics() if "euclidean/loss" in entry]
+    terms = [name.removesuffix("/loss") for name in metrics[-1] if name.endswith("/loss")]
+    pictures = {
+        "training": (
+            "The losses while training, and how often a query's own key was nearer than all of its queue. Losses rise while "
+            "the queues fill.",
+            insight.contrast_curves(metrics, terms),
+        )
+    }
+    training = run.training
+    failures, found = training.pop("failures"), None
+    if data is not None:
+        scenes, objects, owners, unread = embed_regions(model, data, progress=progress)
+        failures |= unread
+        found = judge_scenes(model, scenes, objects, owners)
+        radii = {"scenes": model.space.radius(scenes).tolist(), "objects": model.space.radius(objects).tolist()}
+        pictures["radius"] = (
+            "Where scenes and objects lie. A scene–object hierarchy has its objects near the origin and scenes farther out.",
+            insight.radii_of(radii),
+        )
+    last = metrics[-1]
+    report = {
+        "horosphere": version("horosphere"),
+        "kind": "scenes",
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "judged_on": None if data is None else str(data.split[0]),
+        "data": config.data.root if data is None else data.name,
+        "space": model.space.describe(settled=True),
+        "training": training,
+        "steps": last["step"],
+        "terms": {term: {"loss": last[f"{term}/loss"], "accuracy": last[f"{term}/accuracy"]} for term in terms},
+        "queue_fill": last["queue_fill"],
+        "found": found,
+        "failures": {"count": len(failures), "first": dict(list(failures.items())[:10])},
+    }
+    html = template("scenes.html").render(report=report, config_yaml=to_yaml(config), pictures=write_pictures(run, pictures))
+    write_text(run.page_path, html)
+    write_text(run.report_path, json.dumps(report, indent=2) + "\n")
