@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 
 from . import spaces
-from .config import Config, DataConfig, PairwiseConfig, PartConfig, SceneConfig, SceneDataConfig, SpaceConfig
+from .config import Config, DataConfig, LibraryConfig, PairwiseConfig, PartConfig, SceneConfig, SceneDataConfig, SpaceConfig
 from .data import RetrievalData, SceneData, load_data, load_scenes, with_proposals
 from .errors import InputError
 from .losses import Chest, ConvexCombination, Loss, PairwiseCrossEntropy, ProxyAnchor, SceneObjectContrast, SoftTriple
@@ -50,6 +50,8 @@ def loss(config: Config, space: Space, classes: int) -> Loss:
             chosen["seed"] = config.seed
         with _as_input_error():
             return _PROXY_LOSSES[options.kind](space, classes, dim=config.model.dim, **chosen)
+    if isinstance(options, LibraryConfig):
+        return _library_loss(options, space, classes, config.model.dim)
     if not isinstance(options, PairwiseConfig):
         raise InputError(f"loss.kind={options.kind}: there is no such loss")
     shared = {"reduction": options.reduction, "negatives": options.negatives, "precision": options.precision}
@@ -68,6 +70,17 @@ def loss(config: Config, space: Space, classes: int) -> Loss:
         parts = zip(space.parts, temperatures, strict=True)
         losses: list[Loss] = [PairwiseCrossEntropy(part, temperature, **shared) for part, temperature in parts]
         return ConvexCombination(space, losses, space.weights)
+
+
+def _library_loss(config: LibraryConfig, space: Space, classes: int, dim: int) -> Loss:
+    from .losses import from_pml
+
+    given = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    name, options = given.pop("name"), given.pop("options")
+    del given["kind"]
+    if clash := given.keys() & options.keys():
+        raise InputError(f"loss.options has {', '.join(clash)}, which loss.{clash.pop()} is for")
+    return from_pml(name, space, classes=classes, dim=dim, **given, **options)
 
 
 def data(config: DataConfig) -> RetrievalData:

@@ -25,6 +25,16 @@ __all__ = [
     "ProxyHierarchy",
     "SceneObjectContrast",
     "SoftTriple",
+    "from_pml",
     "hypmix",
     "multi_similarity",
 ]
+
+
+def __getattr__(name: str):
+    # pytorch-metric-learning is an extra, and takes a while to import.
+    if name == "from_pml":
+        from .library import from_pml
+
+        return from_pml
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

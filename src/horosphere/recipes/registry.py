@@ -10,7 +10,7 @@ from ..config import Config, SceneConfig
 from ..errors import InputError
 
 #: Modules whose recipes are known, in the order that `horosphere recipes` lists them.
-MODULES = ("demo", "omniglot", "cub_features", "hyp_vit", "hyp_mix", "chest", "hcl")
+MODULES = ("demo", "omniglot", "cub_features", "hyp_vit", "hyp_mix", "chest", "hcl", "baselines")
 
 _recipes: dict[str, "Recipe"] = {}
 
