@@ -1,4 +1,4 @@
-"""Baselines through pytorch-metric-learning: small ones to run here, and the rows of Hyp-ViT's tables.
+"""Baselines, most of them through pytorch-metric-learning: small ones to run here, and the rows of Hyp-ViT's tables.
 
 The small ones train as the other versions of their data set do: same images, encoder and budget, on the sphere and in the
 ball. The published rows' constants are those of their papers; docs/methods.md says which, and which rows are out of scope.
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
-from ..config import BatchConfig, Config, LibraryConfig, SpaceConfig
+from ..config import BatchConfig, Config, LibraryConfig, ProxyAnchorConfig, SpaceConfig
 from . import cub_features, omniglot
 from .hyp_vit import AMP, BALL, DATA, ENCODERS, NO_GPU, NOT_RUN, SPHERE, VIEWS, Encoder, experiment
 from .registry import recipe
@@ -19,7 +19,7 @@ class Baseline:
     """A loss with its constants, and the values to choose from of the one that plays the temperature's part."""
 
     title: str
-    loss: LibraryConfig
+    loss: LibraryConfig | ProxyAnchorConfig
     choices: dict[str, tuple[float, ...]]
 
 
@@ -72,6 +72,7 @@ BASELINES = {
         LibraryConfig(name="ProxyNCALoss", options={"softmax_scale": 9.0}),
         {"loss.options.softmax_scale": (4.5, 9.0, 18.0, 36.0)},
     ),
+    "proxy-anchor": Baseline("Proxy-Anchor", ProxyAnchorConfig(rate=10.0), {"loss.scale": (8.0, 16.0, 32.0, 64.0)}),
     "xbm": Baseline(
         "contrastive loss with a cross-batch memory (XBM)",
         LibraryConfig(name="ContrastiveLoss", options=CONTRASTIVE, memory=4096, memory_start=50),
@@ -94,6 +95,7 @@ TRIALS = {
 def _moved(name: str, options: dict[str, float], values: tuple[float, ...], **miner_options: float) -> Baseline:
     """A baseline with other constants, and other values to choose from."""
     baseline = BASELINES[name]
+    assert isinstance(baseline.loss, LibraryConfig)
     loss = replace(
         baseline.loss,
         options=baseline.loss.options | options,
@@ -155,6 +157,7 @@ PLUS_PLUS = (
 def published(name: str, data: str, dim: int) -> Config:
     """A row of Hyp-ViT's tables."""
     loss, transformer = BASELINES[name].loss, name == "irt-r"
+    assert isinstance(loss, LibraryConfig)
     config = experiment(ENCODERS["deit"] if transformer else RESNET, data, SpaceConfig((SPHERE,)))
     if loss.memory:
         loss = replace(loss, memory=IMAGES[data], memory_start=1_000 if data != "cub" else 0)
@@ -177,7 +180,7 @@ def _trial(data: str, name: str, ball: bool) -> None:
 
 
 def _row(name: str, dim: int, data: str, recall: float) -> None:
-    transformer, memory = name == "irt-r", bool(BASELINES[name].loss.memory)
+    transformer, memory = name == "irt-r", name in ("irt-r", "xbm")
     table, images = (2 if dim == 128 else 3), DATA[data].title
     deviations = (MEMORY, *((MEMORY_START,) if data != "cub" else ())) if memory else (TRAINING,)
     recipe(
