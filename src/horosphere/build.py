@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from . import spaces
-from .config import Config, DataConfig, PairwiseConfig, PartConfig, SpaceConfig
+from .config import Config, DataConfig, LibraryConfig, PairwiseConfig, PartConfig, SpaceConfig
 from .data import RetrievalData, load_data
 from .errors import InputError
 from .losses import Chest, ConvexCombination, Loss, PairwiseCrossEntropy, ProxyAnchor, SoftTriple
@@ -42,6 +42,8 @@ def _part(config: PartConfig) -> Space:
 def loss(config: Config, space: Space, classes: int) -> Loss:
     """The loss on points of `space`, for `classes` training classes labelled from 0 on."""
     options = config.loss
+    if isinstance(options, LibraryConfig):
+        return _library_loss(options, space, classes, config.model.dim)
     if options.kind in _PROXY_LOSSES:
         chosen = {name: value for name, value in dataclasses.asdict(options).items() if name != "kind"}
         if options.kind == "chest":
@@ -66,6 +68,17 @@ def loss(config: Config, space: Space, classes: int) -> Loss:
         parts = zip(space.parts, temperatures, strict=True)
         losses: list[Loss] = [PairwiseCrossEntropy(part, temperature, **shared) for part, temperature in parts]
         return ConvexCombination(space, losses, space.weights)
+
+
+def _library_loss(config: LibraryConfig, space: Space, classes: int, dim: int) -> Loss:
+    from .losses import from_pml
+
+    given = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    name, options = given.pop("name"), given.pop("options")
+    del given["kind"]
+    if clash := given.keys() & options.keys():
+        raise InputError(f"loss.options has {', '.join(clash)}, which loss.{clash.pop()} is for")
+    return from_pml(name, space, classes=classes, dim=dim, **given, **options)
 
 
 def data(config: DataConfig) -> RetrievalData:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from ..errors import InputError
 from .check import check
 
 
@@ -106,17 +107,34 @@ class LibraryConfig:
     name: str = "MultiSimilarityLoss"
     """Its class in pytorch_metric_learning.losses."""
     options: dict[str, int | float | bool | str] = field(default_factory=dict)
-    """Options of the loss."""
+    """Options of the loss; distance is what it is told: distance, squared or similarity, on the scale of the unit sphere."""
     miner: str | None = None
     """A class of pytorch_metric_learning.miners, or nothing."""
     miner_options: dict[str, int | float | bool | str] = field(default_factory=dict)
-    """Options of the miner."""
+    """Options of the miner; distance as for the loss."""
     memory: int = 0
     """Points of earlier batches that serve as pairs too (XBM); 0 for none."""
+    memory_start: int = 0
+    """Steps before the memory begins to fill."""
     entropy: float = 0.0
     """Weight of the entropy regulariser (IRT_R)."""
     rate: float = 100.0
     """The learning rate of the loss's own proxies, as a multiple of the optimiser's."""
+
+    def __post_init__(self):
+        check(
+            "loss",
+            memory=(self.memory, self.memory >= 0, "a number of points, or 0 for no memory"),
+            memory_start=(
+                self.memory_start,
+                self.memory_start == 0 or (self.memory_start > 0 and self.memory > 0),
+                "a number of steps, and 0 where there is no memory",
+            ),
+            entropy=(self.entropy, self.entropy >= 0, "0 or more"),
+            rate=(self.rate, self.rate > 0, "a positive number"),
+        )
+        if self.miner_options and self.miner is None:
+            raise InputError("loss.miner_options are given, but no loss.miner: name one, or leave them out")
 
 
 LossConfig = PairwiseConfig | SoftTripleConfig | ProxyAnchorConfig | ChestConfig | LibraryConfig

@@ -23,6 +23,16 @@ __all__ = [
     "ProxyAnchor",
     "ProxyHierarchy",
     "SoftTriple",
+    "from_pml",
     "hypmix",
     "multi_similarity",
 ]
+
+
+def __getattr__(name: str):
+    # pytorch-metric-learning is an extra, and takes a while to import.
+    if name == "from_pml":
+        from .library import from_pml
+
+        return from_pml
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
