@@ -10,7 +10,7 @@ from ..config import Config
 from ..errors import InputError
 
 #: Modules whose recipes are known, in the order that `horosphere recipes` lists them.
-MODULES = ("demo", "omniglot", "cub_features", "hyp_vit", "hyp_mix", "chest")
+MODULES = ("demo", "omniglot", "cub_features", "hyp_vit", "hyp_mix", "chest", "baselines")
 
 _recipes: dict[str, "Recipe"] = {}
 
