@@ -3,9 +3,11 @@
 import dataclasses
 from typing import Any
 
+import torch
+
 from . import spaces
 from .config import Config, DataConfig, PairwiseConfig, PartConfig, SpaceConfig
-from .data import RetrievalData, load_data
+from .data import Preprocessing, RetrievalData, load_data
 from .errors import InputError
 from .losses import ConvexCombination, Loss, PairwiseCrossEntropy
 from .models import Embedder
@@ -131,22 +133,34 @@ def embedder(config: Config, data: RetrievalData) -> Embedder:
         encoder_options=encoder_options,
     )
     assert model.preprocessing is not None  # an encoder has one
-    changes: dict[str, Any] = {
-        name: value for name in ("size", "resize") if (value := getattr(config.data, name)) is not None
-    }
-    if "size" in changes:
-        # The share of the image that the weights' own crop keeps stays what it was.
-        changes.setdefault("resize", round(changes["size"] * model.preprocessing.resize / model.preprocessing.size))
-    if (config.data.mean is None) != (config.data.std is None):
-        raise InputError("data.mean and data.std belong together; give both or neither")
-    if config.data.mean is not None:
-        changes["mean"], changes["std"] = config.data.mean, config.data.std
-    model.set_preprocessing(dataclasses.replace(model.preprocessing, **changes))
+    model.set_preprocessing(preprocessing(model.preprocessing, config.data))
     if isinstance(where, spaces.Mixed) and not model.heads.shared:
         for head, weight in zip(model.heads.linears, where.weights, strict=True):
             # A part of weight 0 trains nothing, and several processes would wait for its gradient.
             head.requires_grad_(weight > 0)
     return model
+
+
+def preprocessing(own: Preprocessing, config: DataConfig) -> Preprocessing:
+    """What the encoder's weights ask for, with the config's changes."""
+    changes: dict[str, Any] = {name: value for name in ("size", "resize") if (value := getattr(config, name)) is not None}
+    if "size" in changes:
+        # The share of the image that the weights' own crop keeps stays what it was.
+        changes.setdefault("resize", round(changes["size"] * own.resize / own.size))
+    if (config.mean is None) != (config.std is None):
+        raise InputError("data.mean and data.std belong together; give both or neither")
+    if config.mean is not None:
+        changes["mean"], changes["std"] = config.mean, config.std
+    return dataclasses.replace(own, **changes)
+
+
+def device(name: str) -> torch.device:
+    """auto, cpu or cuda as a device. Raises InputError for another name, and for cuda where there is none."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"--device {name}: expected auto, cpu, or cuda where there is a GPU")
+    return torch.device(name)
 
 
 class _as_input_error:

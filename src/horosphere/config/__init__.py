@@ -19,6 +19,7 @@ from .retrieval import (
     SpaceConfig,
     TrainingConfig,
 )
+from .study import ModelSource, ProbeConfig, TransferConfig
 
 __all__ = [
     "Augmentation",
@@ -30,14 +31,17 @@ __all__ = [
     "LibraryConfig",
     "LossConfig",
     "ModelConfig",
+    "ModelSource",
     "OptimiserConfig",
     "PairwiseConfig",
     "PartConfig",
     "Precision",
+    "ProbeConfig",
     "ProxyAnchorConfig",
     "SoftTripleConfig",
     "SpaceConfig",
     "TrainingConfig",
+    "TransferConfig",
     "read",
     "to_yaml",
     "write",

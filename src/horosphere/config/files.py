@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -27,16 +28,19 @@ def write(config: Config, path: Path) -> None:
     write_text(path, to_yaml(config))
 
 
-def read(path: Path) -> Config:
-    """Read a config back. Raises InputError for unreadable YAML, an unknown key or a value of another type."""
+def read(path: Path, kinds: Mapping[str, type] = KINDS):
+    """Read a config back, of one of `kinds`.
+
+    Raises InputError for unreadable YAML, an unknown key or a value of another type.
+    """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read the config {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML: {error}") from None
-    if not isinstance(values, dict) or (kind := KINDS.get(values.get("kind", "retrieval"))) is None:
-        raise InputError(f"{path} is no config: expected sections, and the kind {' or '.join(KINDS)}")
+    if not isinstance(values, dict) or (kind := kinds.get(values.get("kind", "retrieval"))) is None:
+        raise InputError(f"{path} is no config: expected sections, and the kind {' or '.join(kinds)}")
     return _structure(kind, values, "", str(path))
 
 

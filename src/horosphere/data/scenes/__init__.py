@@ -1,7 +1,22 @@
 """Scenes: images with boxes around their objects."""
 
 from .dataset import SceneData
+from .detection import Scene, detection_batches, whole_scenes
 from .layouts import LAYOUTS, load_scenes
 from .loading import SceneBatch, scene_batches, steps_per_epoch
+from .masks import decode_mask, encode_masks, run_lengths
 
-__all__ = ["LAYOUTS", "SceneBatch", "SceneData", "load_scenes", "scene_batches", "steps_per_epoch"]
+__all__ = [
+    "LAYOUTS",
+    "Scene",
+    "SceneBatch",
+    "SceneData",
+    "decode_mask",
+    "detection_batches",
+    "encode_masks",
+    "load_scenes",
+    "run_lengths",
+    "scene_batches",
+    "steps_per_epoch",
+    "whole_scenes",
+]
