@@ -4,6 +4,7 @@ A run saves its complete config as YAML; `read` takes it back strictly: an unkno
 error.
 """
 
+from .crops import SceneCrops
 from .files import read, to_yaml, write
 from .losses import ChestConfig, LibraryConfig, LossConfig, PairwiseConfig, ProxyAnchorConfig, SoftTripleConfig
 from .retrieval import (
@@ -38,6 +39,7 @@ __all__ = [
     "Precision",
     "ProbeConfig",
     "ProxyAnchorConfig",
+    "SceneCrops",
     "SoftTripleConfig",
     "SpaceConfig",
     "TrainingConfig",

@@ -4,7 +4,7 @@ Everything exported here may be imported from here. Imports `config` and no othe
 this room yields.
 """
 
-from .crops import SceneCrops
+from ..config import SceneCrops
 from .dataset import RetrievalData
 from .decoded import DecodedImages, decode_once
 from .decoding import Picture, UnreadableImage, decode

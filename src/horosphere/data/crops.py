@@ -3,7 +3,6 @@
 All chance comes from the generator that is passed in. docs/methods.md says where these crops mend the published ones.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,60 +10,9 @@ import torch
 from PIL import Image, ImageFilter
 from torchvision.transforms.v2 import functional
 
-from ..errors import InputError
+from ..config import SceneCrops
 from .decoding import Box, Picture, UnreadableImage
 from .transforms import Preprocessing, crop, random_box
-
-
-@dataclass(frozen=True)
-class SceneCrops:
-    """How objects and scenes are cut out and recoloured; the defaults are the published values."""
-
-    least: float = 56.0
-    """Least side of a box, pixels; 28 suits scenes of 320 pixels. Smaller boxes are left out."""
-    window: int = 256
-    """A smaller object (by area, of window × window pixels) is seen in a window up to this wide and high around it."""
-    scale: tuple[float, float] = (0.2, 1.0)
-    """Share of the window's area in an object view."""
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Width over height of an object view, before it is resized."""
-    others: tuple[int, int] = (2, 5)
-    """How many other boxes a scene takes in, least and most; as many as there are in an image with fewer."""
-    jitter: float = 0.8
-    """Chance of a change of colours."""
-    brightness: float = 0.4
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.1
-    """Largest change of each; a factor up to 1 ± value, for hue a turn of up to ± value."""
-    grey: float = 0.2
-    """Chance of a view without colours."""
-    blur: float = 0.5
-    """Chance of a Gaussian blur."""
-    sigma: tuple[float, float] = (0.1, 2.0)
-    """Least and most standard deviation of the blur, in pixels of the view."""
-    flip: float = 0.5
-    """Chance of a mirrored view."""
-
-    def __post_init__(self):
-        if not (self.least > 0 and self.window >= 1):
-            raise InputError(f"least side {self.least}, window {self.window}; expected pixels, above 0 and at least 1.")
-        if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise InputError(f"scale {self.scale}; expected two shares of the area, 0 < smallest <= largest <= 1.")
-        if not 0 < self.ratio[0] <= self.ratio[1]:
-            raise InputError(f"ratio {self.ratio}; expected two positive numbers, smallest first.")
-        if not 1 <= self.others[0] <= self.others[1]:
-            raise InputError(f"others {self.others}; expected how many boxes, 1 <= least <= most.")
-        chances = {name: getattr(self, name) for name in ("jitter", "grey", "blur", "flip")}
-        if not all(0 <= chance <= 1 for chance in chances.values()):
-            raise InputError(f"{chances}; expected chances from 0 to 1.")
-        if min(self.brightness, self.contrast, self.saturation) < 0 or not 0 <= self.hue <= 0.5:
-            raise InputError(
-                f"brightness {self.brightness}, contrast {self.contrast}, saturation {self.saturation}, hue {self.hue}; "
-                "expected 0 or more, and hue up to 0.5."
-            )
-        if not 0 < self.sigma[0] <= self.sigma[1]:
-            raise InputError(f"sigma {self.sigma}; expected two positive numbers, smallest first.")
 
 
 class SceneViews(NamedTuple):
@@ -135,7 +83,7 @@ def scene_and_object(
     return _recoloured(scene, crops, generator), _recoloured(thing, crops, generator)
 
 
-def object_window(box, size: tuple[int, int], window: int, generator: np.random.Generator) -> Box:
+def object_window(box, size: tuple[int, int], window: int, generator: np.random.Generator) -> tuple[int, int, int, int]:
     """`box` in whole pixels, or for one of less than window × window pixels a window around it, inside the image.
 
     The window is `window` pixels on each side, less where the image is smaller and more where the box is larger; its place

@@ -91,7 +91,6 @@ class ZipImages:
             raise InputError(f"{path} has no member {absent[0]!r}; list its members with `unzip -l`.")
 
     def _archive(self) -> zipfile.ZipFile:
-        # By process, because a forked worker that shared its parent's handle would share the place it reads at.
         return _open_zip(self.path, self._stamp, os.getpid())
 
     def __len__(self) -> int:
@@ -117,6 +116,11 @@ class ZipImages:
         """Changes when the zip's members do."""
         known = self._archive().NameToInfo
         return _digest(f"{member} {known[member].CRC} {known[member].file_size}" for member in self.members)
+
+
+def open_zip(path: str | Path) -> zipfile.ZipFile:
+    """The zip, opened once for each process: a forked worker that shared its parent's handle would share its place."""
+    return _open_zip(str(path), os.stat(path).st_mtime_ns, os.getpid())
 
 
 @lru_cache(maxsize=8)

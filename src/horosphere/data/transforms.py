@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from ..config import Augmentation
+from ..config import Augmentation, SceneCrops
 from ..errors import InputError
 from .decoding import Box, Picture
 
@@ -116,7 +116,7 @@ def normalise(batch: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor
     return batch.float().div_(scale).sub_(shift)
 
 
-def random_box(size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> Box:
+def random_box(size: tuple[int, int], augmentation: Augmentation | SceneCrops, rng: np.random.Generator) -> Box:
     """A crop as torchvision's RandomResizedCrop draws it: whole pixels, ten tries, then the centre."""
     width, height = size
     low, high = (math.log(r) for r in augmentation.ratio)

@@ -4,9 +4,10 @@ import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
 
 from ..errors import InputError
-from .sources import FileImages, ImageSource, ZipImages
+from .sources import FileImages, ImageSource, ZipImages, open_zip
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jfif")
@@ -42,6 +43,10 @@ class FolderTree:
     def read(self, path: str) -> bytes:
         """A file's bytes."""
         return (self.root / path).read_bytes()
+
+    def open(self, path: str) -> BinaryIO:
+        """A file to read from, for those too large to hold."""
+        return open(self.root / path, "rb")
 
     def files(self) -> list[str]:
         """All files below, sorted, without hidden ones."""
@@ -115,8 +120,11 @@ class ZipTree:
 
     def read(self, path: str) -> bytes:
         """A file's bytes."""
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.read(self.prefix + path)
+        return open_zip(self.path).read(self.prefix + path)
+
+    def open(self, path: str) -> BinaryIO:
+        """A file to read from, for those too large to hold."""
+        return cast(BinaryIO, open_zip(self.path).open(self.prefix + path))
 
     def files(self) -> list[str]:
         """All files below, sorted, without hidden ones."""

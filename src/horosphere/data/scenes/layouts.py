@@ -2,12 +2,15 @@
 
 import difflib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ...errors import InputError
 from ..trees import Tree, first_few, open_tree
 from .coco import find_coco, load_coco
 from .dataset import SceneData
+from .openimages import find_openimages, load_openimages
+from .reading import Scenes, split_of
+from .voc import find_voc, load_voc
 
 
 def load_scenes(root: str | Path, layout: str = "auto", **options) -> SceneData:
@@ -15,7 +18,10 @@ def load_scenes(root: str | Path, layout: str = "auto", **options) -> SceneData:
 
     layout: "coco": images and JSON files such as annotations/instances_train2017.json; option annotations, which of
     the files;
-    "auto": whichever of these `root` is.
+    "voc": images and Annotations/*.xml, with ImageSets/Main where there is one;
+    "openimages": images and tables such as train-annotations-bbox.csv, with class-descriptions-boxable.csv;
+    "images": images without boxes, for `with_proposals`;
+    "auto": whichever of the first three `root` is.
 
     root: a folder, a zip, read in place, or one annotation file of COCO. Boxes and files that cannot be used are left out
     and counted in the data's `dropped`. Raises InputError.
@@ -40,14 +46,26 @@ def load_scenes(root: str | Path, layout: str = "auto", **options) -> SceneData:
 
 def _recognise(tree: Tree) -> str:
     for layout, (_, _, find) in LAYOUTS.items():
-        if find(tree):
+        if find is not None and find(tree):
             return layout
     raise InputError(
-        f"{tree}: no boxes in a known layout. Looked for COCO's JSON files. Found {first_few(tree.names())}. Check the path."
+        f"{tree}: no boxes in a known layout. Looked for COCO's JSON files, Pascal VOC's XML files and OpenImages' "
+        f"tables *-annotations-bbox.csv. Found {first_few(tree.names())}. Check the path, or for images without boxes give "
+        "the layout images and make boxes with with_proposals."
     )
 
 
-# Layout → (loader, its options, what it finds in a tree that is in its layout).
-LAYOUTS: dict[str, tuple[Callable[..., SceneData], tuple[str, ...], Callable[[Tree], object]]] = {
+def _load_images(tree: Tree) -> SceneData:
+    scenes = Scenes(tree, tree.name)
+    for path in scenes.paths:
+        scenes.add(path, None, split_of(PurePosixPath(path).parent.as_posix()) or "train", (), ())
+    return scenes.data((), boxes=False)
+
+
+# Layout → (loader, its options, what says that a tree is in this layout).
+LAYOUTS: dict[str, tuple[Callable[..., SceneData], tuple[str, ...], Callable[[Tree], object] | None]] = {
     "coco": (load_coco, ("annotations",), find_coco),
+    "voc": (load_voc, (), find_voc),
+    "openimages": (load_openimages, (), find_openimages),
+    "images": (_load_images, (), None),
 }

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ...config import SceneCrops
 from ...errors import InputError
-from ..crops import SceneCrops, SceneViews, scene_views
+from ..crops import SceneViews, scene_views
 from ..loading import Failures, first_readable, joined, prepared, require_preprocessing
 from ..transforms import Preprocessing
 from .dataset import SceneData

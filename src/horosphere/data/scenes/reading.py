@@ -25,10 +25,10 @@ class Scenes:
     def __init__(self, tree: Tree, name: str):
         self.tree, self.name = tree, name
         self.dropped: Counter[str] = Counter()
-        self._paths = [path for path in tree.files() if is_image(path)]
-        self._known = frozenset(self._paths)
+        self.paths = [path for path in tree.files() if is_image(path)]
+        self._known = frozenset(self.paths)
         self._by_name, self._by_stem = defaultdict(list), defaultdict(list)
-        for path in self._paths:
+        for path in self.paths:
             self._by_name[PurePosixPath(path).name].append(path)
             self._by_stem[PurePosixPath(path).stem].append(path)
         self._found: dict[str, str] = {}  # image → annotation file
@@ -52,6 +52,18 @@ class Scenes:
             )
         return None
 
+    def knows(self, stem: str) -> bool:
+        """Whether there is an image of this name without its suffix."""
+        return stem in self._by_stem
+
+    def size(self, path: str) -> tuple[int, int] | None:
+        """Width and height by the image's header; None, and counted, where it cannot be read."""
+        try:
+            return Picture(self.tree.images([path]).read(0), path).size
+        except UnreadableImage:
+            self.dropped["unreadable images"] += 1
+            return None
+
     def add(
         self,
         path: str,
@@ -69,12 +81,9 @@ class Scenes:
                 "with annotations=."
             )
         self._found[path] = source
+        size = size or self.size(path)
         if size is None:
-            try:
-                size = Picture(self.tree.images([path]).read(0), path).size
-            except UnreadableImage:
-                self.dropped["unreadable images"] += 1
-                return
+            return
         checked, keep = self._checked(np.array(boxes, np.float64).reshape(-1, 4), size)
         masks = [None] * len(keep) if masks is None else masks
         kept = tuple(mask for mask, good in zip(masks, keep, strict=True) if good)
@@ -98,11 +107,11 @@ class Scenes:
         self.dropped["boxes cut to the image"] += int((good & (np.abs(cut - boxes) > _ROUNDING).any(1)).sum())
         return cut[good], good
 
-    def data(self, classes: Sequence[str], superclasses: Sequence[str] | None = None) -> SceneData:
-        """All of it. Raises InputError where there is no image or no box."""
+    def data(self, classes: Sequence[str], superclasses: Sequence[str] | None = None, *, boxes: bool = True) -> SceneData:
+        """All of it. Raises InputError where there is no image, or no box unless `boxes` says that none is expected."""
         dropped = {what: count for what, count in self.dropped.items() if count}
-        paths, boxes, labels, masks, sizes, split = zip(*self._items, strict=True) if self._items else ((),) * 6
-        if not sum(map(len, boxes)):
+        paths, found, labels, masks, sizes, split = zip(*self._items, strict=True) if self._items else ((),) * 6
+        if not paths or (boxes and not sum(map(len, found))):
             wrong = ", ".join(f"{count} {what}" for what, count in dropped.items())
             raise InputError(
                 f"{self.tree}: {len(paths)} images and no box that can be used{f' ({wrong})' if wrong else ''}. Where the "
@@ -111,7 +120,7 @@ class Scenes:
         return SceneData(
             self.name,
             self.tree.images(paths),
-            boxes,
+            found,
             labels,
             masks if any(mask is not None for each in masks for mask in each) else None,
             tuple(classes),
