@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, Suppress
 
 from ..errors import InputError
 from .check import check
@@ -65,9 +65,6 @@ class ProbeConfig(ModelSource):
     """How the data are laid out."""
     test_share: float = 0.2
     """Share of each class that is judged on, where a class is cut in two."""
-    views: int = 0
-    """Augmented views (random crop, flip) of each training image that are encoded once, and taken in turn by the epochs;
-    0: the evaluation view alone."""
     lr: float = 30.0
     """The published rate, for unnormalised features of contrastive training; other encoders may want less."""
     epochs: int = 100
@@ -75,6 +72,8 @@ class ProbeConfig(ModelSource):
     schedule: Literal["step", "cosine"] = "step"
     """step: a tenth at 60 % and again at 80 % of the epochs, as published; or cosine to 0."""
     weight_decay: float = 0.0
+    standardise: bool = False
+    """Give each column of the features mean 0 and variance 1 first; not published, but then one rate suits most encoders."""
     neighbours: int = 200
     """Neighbours that vote; at most the number of training images."""
     temperature: float = 0.07
@@ -92,7 +91,6 @@ class ProbeConfig(ModelSource):
         check(
             "probe",
             test_share=(self.test_share, 0 < self.test_share < 1, "a share between 0 and 1"),
-            views=(self.views, self.views >= 0, "0 or more"),
             lr=(self.lr, self.lr > 0, "a positive number"),
             epochs=(self.epochs, self.epochs >= 1, "1 or more"),
             batch=(self.batch, self.batch >= 1, "1 or more"),
@@ -114,7 +112,7 @@ class TransferConfig(ModelSource):
       horosphere transfer RUN --data coco/ --initial random                the same network from scratch
       horosphere transfer --resume FOLDER                                  after Ctrl-C or a kill: the same weights"""
 
-    kind: Annotated[Literal["transfer"], arg(constructor_factory=None)] = "transfer"
+    kind: Annotated[Literal["transfer"], Suppress] = "transfer"
     data: str = ""
     """Folder, zip or annotation file of images with boxes."""
     layout: str = "auto"

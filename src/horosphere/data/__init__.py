@@ -12,7 +12,17 @@ from .features import labels_and_classes, load_arrays, save_arrays
 from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, training_batches
 from .sampler import ClassBalancedSampler
-from .scenes import SceneBatch, SceneData, load_scenes, scene_batches
+from .scenes import (
+    Scene,
+    SceneBatch,
+    SceneData,
+    detection_batches,
+    encode_masks,
+    load_scenes,
+    run_lengths,
+    scene_batches,
+    whole_scenes,
+)
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
 from .transforms import Augmentation, Preprocessing, evaluation_view, normalise, training_view
 
@@ -30,6 +40,7 @@ __all__ = [
     "Picture",
     "Preprocessing",
     "RetrievalData",
+    "Scene",
     "SceneBatch",
     "SceneCrops",
     "SceneData",
@@ -37,7 +48,9 @@ __all__ = [
     "ZipImages",
     "decode",
     "decode_once",
+    "detection_batches",
     "embedding_batches",
+    "encode_masks",
     "evaluation_view",
     "labels_and_classes",
     "load_arrays",
@@ -46,7 +59,9 @@ __all__ = [
     "load_scenes",
     "normalise",
     "save_arrays",
+    "run_lengths",
     "scene_batches",
     "training_batches",
     "training_view",
+    "whole_scenes",
 ]

@@ -3,7 +3,19 @@
 Imports `spaces` only; `report` puts the figures on a page.
 """
 
-from .figures import radii, recalls, scatter_against_cosine, training_curve
-from .sheets import retrieval_sheet
+from .figures import BLUE, GREY, ORANGE, PURPLE, radii, recalls, scatter_against_cosine, training_curve
+from .sheets import BoxMark, box_sheet, retrieval_sheet
 
-__all__ = ["radii", "recalls", "retrieval_sheet", "scatter_against_cosine", "training_curve"]
+__all__ = [
+    "BLUE",
+    "GREY",
+    "ORANGE",
+    "PURPLE",
+    "BoxMark",
+    "box_sheet",
+    "radii",
+    "recalls",
+    "retrieval_sheet",
+    "scatter_against_cosine",
+    "training_curve",
+]

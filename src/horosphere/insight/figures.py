@@ -10,7 +10,7 @@ from torch import Tensor
 from ..spaces import Hyperbolic, Sphere
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#767676"
 
 
 def _figure(width: float, height: float):

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -74,3 +75,50 @@ def _show(axes: Axes, picture: np.ndarray, x: float, y: float, colour: str | Non
     )
     if colour:
         axes.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor=colour, linewidth=2.5))
+
+
+@dataclass(frozen=True)
+class BoxMark:
+    """A box to draw: left, top, right, bottom in pixels, words above it, and its colour."""
+
+    box: tuple[float, float, float, float]
+    words: str
+    colour: str
+    dashed: bool = False
+
+
+def box_sheet(panels: Sequence[tuple[np.ndarray, str, Sequence[BoxMark]]], columns: int = 3) -> Figure:
+    """Images uint8 (H, W[, C]) with a title and boxes each; a word that colours alone would say belongs into the words."""
+    columns = min(columns, len(panels))
+    shapes = [image.shape[0] / image.shape[1] for image, _, _ in panels]
+    lines = [range(start, min(start + columns, len(panels))) for start in range(0, len(panels), columns)]
+    heights = [0.25 + 4 * max(shapes[i] for i in line) for line in lines]
+    figure = Figure(figsize=(4.1 * columns, sum(heights)), dpi=110, layout="constrained")
+    grid = figure.add_gridspec(len(lines), columns, height_ratios=heights)
+    for row, line in enumerate(lines):
+        for column, i in enumerate(line):
+            image, title, marks = panels[i]
+            axes = figure.add_subplot(grid[row, column])
+            axes.imshow(image.squeeze(), cmap="gray" if image.squeeze().ndim == 2 else None)
+            axes.set_title(title, fontsize=9)
+            axes.axis("off")
+            for mark in marks:
+                left, top, right, bottom = mark.box
+                style = "--" if mark.dashed else "-"
+                axes.add_patch(
+                    Rectangle(
+                        (left, top), right - left, bottom - top, fill=False, edgecolor=mark.colour, lw=1.6, linestyle=style
+                    )
+                )
+                if mark.words:
+                    axes.text(
+                        left,
+                        top,
+                        mark.words,
+                        fontsize=7,
+                        color="white",
+                        va="bottom" if top > 12 else "top",
+                        clip_on=True,
+                        bbox={"facecolor": mark.colour, "edgecolor": "none", "pad": 1},
+                    )
+    return figure
