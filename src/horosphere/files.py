@@ -1,6 +1,7 @@
 """Files that are whole or not there: written to a temporary name beside the target, then renamed; and the cache folder."""
 
 import os
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,21 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, all of it or nothing."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def alone(path: Path, other: str) -> Generator[None]:
+    """Hold a lock that ends with its process; where it takes waiting, say that it is for the `other` process."""
+    from filelock import FileLock, Timeout  # a tenth of the command line's start
+
+    lock = FileLock(path)
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        print(f"waiting for another process, {other}", file=sys.stderr)
+        held = lock.acquire()
+    with held:
+        yield
 
 
 def cache_folder() -> Path:

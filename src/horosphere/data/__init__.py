@@ -11,6 +11,7 @@ from .decoding import Picture, UnreadableImage, decode
 from .features import labels_and_classes, load_arrays, save_arrays
 from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, training_batches
+from .out_of_context import OutOfContext, PastedScene, load_out_of_context
 from .sampler import ClassBalancedSampler
 from .scenes import (
     Scene,
@@ -22,6 +23,7 @@ from .scenes import (
     run_lengths,
     scene_batches,
     whole_scenes,
+    with_proposals,
 )
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
 from .transforms import Augmentation, Preprocessing, evaluation_view, normalise, training_view
@@ -37,6 +39,8 @@ __all__ = [
     "Failures",
     "FileImages",
     "ImageSource",
+    "OutOfContext",
+    "PastedScene",
     "Picture",
     "Preprocessing",
     "RetrievalData",
@@ -56,6 +60,7 @@ __all__ = [
     "load_arrays",
     "load_data",
     "load_images",
+    "load_out_of_context",
     "load_scenes",
     "normalise",
     "save_arrays",
@@ -64,4 +69,5 @@ __all__ = [
     "training_batches",
     "training_view",
     "whole_scenes",
+    "with_proposals",
 ]

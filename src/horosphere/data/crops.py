@@ -3,6 +3,7 @@
 All chance comes from the generator that is passed in. docs/methods.md says where these crops mend the published ones.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,17 @@ from torchvision.transforms.v2 import functional
 from ..config import SceneCrops
 from .decoding import Box, Picture, UnreadableImage
 from .transforms import Preprocessing, crop, random_box
+
+Pixels = tuple[int, int, int, int]
+
+
+class SceneBoxes(NamedTuple):
+    """Where the four views of an item are, left, top, right, bottom in whole pixels."""
+
+    first: Pixels
+    second: Pixels
+    scene: Pixels
+    object: Pixels
 
 
 class SceneViews(NamedTuple):
@@ -26,7 +38,7 @@ class SceneViews(NamedTuple):
 
 def scene_views(
     image,
-    size: tuple[int, int],
+    size: Sequence[int],
     boxes: np.ndarray,
     preprocessing: Preprocessing,
     crops: SceneCrops,
@@ -34,18 +46,31 @@ def scene_views(
     *,
     name: str = "image",
 ) -> SceneViews:
-    """The views of one of the boxes (m, 4), drawn at random; m is at least 2.
+    """The views of `scene_boxes`, resized without keeping their shapes, each with colours of its own.
 
-    `size` is the width and height that the boxes refer to: an image of another size raises UnreadableImage.
+    `size` is the width and height that the boxes (m, 4) refer to: an image of another size raises UnreadableImage.
     """
-    picture = open_scene(image, size, preprocessing, name=name)
+    picture = open_scene(image, size, preprocessing.channels, name=name)
+    drawn = scene_boxes(picture.size, boxes, crops, generator)
+    return SceneViews(*(recoloured(crop(picture, box, preprocessing), crops, generator) for box in drawn))
+
+
+def scene_boxes(size: tuple[int, int], boxes: np.ndarray, crops: SceneCrops, generator: np.random.Generator) -> SceneBoxes:
+    """An object drawn among the boxes (m, 4) of an image, two random crops of windows around it, and a scene with it.
+
+    `size` is width and height of the image; m is at least 2.
+    """
     chosen = int(generator.integers(len(boxes)))
-    first, second = object_views(picture, boxes[chosen], preprocessing, crops, generator)
-    scene, thing = scene_and_object(picture, boxes, chosen, preprocessing, crops, generator)
-    return SceneViews(first, second, scene, thing)
+    views = []
+    for _ in range(2):
+        left, top, right, bottom = object_window(boxes[chosen], size, crops.window, generator)
+        inner = random_box((right - left, bottom - top), crops, generator)
+        views.append((left + inner[0], top + inner[1], left + inner[2], top + inner[3]))
+    scene = whole(around(boxes, chosen, crops.others, generator))
+    return SceneBoxes(*views, scene, whole(boxes[chosen]))
 
 
-def open_scene(image, size: tuple[int, int], preprocessing: Preprocessing, *, name: str = "image") -> Picture:
+def open_scene(image, size: Sequence[int], channels: int = 3, *, name: str = "image") -> Picture:
     """The image, decoded once for all of its crops. Raises UnreadableImage where it has another size than `size`."""
     picture = Picture(image, name)
     width, height = map(int, size)
@@ -53,37 +78,10 @@ def open_scene(image, size: tuple[int, int], preprocessing: Preprocessing, *, na
         raise UnreadableImage(
             name, f"the image is {picture.size[0]} × {picture.size[1]}, but its boxes are for {width} × {height}"
         )
-    return Picture(picture.pixels(preprocessing.channels), name)
+    return Picture(picture.pixels(channels), name)
 
 
-def object_views(
-    picture: Picture, box, preprocessing: Preprocessing, crops: SceneCrops, generator: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two views of what is in `box`, each with a window, crop and colours of its own: uint8 (C, size, size)."""
-    views = []
-    for _ in range(2):
-        left, top, right, bottom = object_window(box, picture.size, crops.window, generator)
-        inner = random_box((right - left, bottom - top), crops, generator)
-        shown = (left + inner[0], top + inner[1], left + inner[2], top + inner[3])
-        views.append(_recoloured(crop(picture, shown, preprocessing), crops, generator))
-    return views[0], views[1]
-
-
-def scene_and_object(
-    picture: Picture,
-    boxes: np.ndarray,
-    chosen: int,
-    preprocessing: Preprocessing,
-    crops: SceneCrops,
-    generator: np.random.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The scene around box `chosen` and that box, resized without keeping their shapes: uint8 (C, size, size)."""
-    scene = crop(picture, whole(scene_box(boxes, chosen, crops.others, generator)), preprocessing)
-    thing = crop(picture, whole(boxes[chosen]), preprocessing)
-    return _recoloured(scene, crops, generator), _recoloured(thing, crops, generator)
-
-
-def object_window(box, size: tuple[int, int], window: int, generator: np.random.Generator) -> tuple[int, int, int, int]:
+def object_window(box, size: tuple[int, int], window: int, generator: np.random.Generator) -> Pixels:
     """`box` in whole pixels, or for one of less than window × window pixels a window around it, inside the image.
 
     The window is `window` pixels on each side, less where the image is smaller and more where the box is larger; its place
@@ -101,7 +99,7 @@ def object_window(box, size: tuple[int, int], window: int, generator: np.random.
     return edges[0][0], edges[1][0], edges[0][1], edges[1][1]
 
 
-def scene_box(boxes: np.ndarray, chosen: int, others: tuple[int, int], generator: np.random.Generator) -> Box:
+def around(boxes: np.ndarray, chosen: int, others: tuple[int, int], generator: np.random.Generator) -> Box:
     """What holds box `chosen` and, drawn at random, from `others[0]` to `others[1]` of the other boxes, or all there are."""
     rest = np.delete(np.arange(len(boxes)), chosen)
     count = int(generator.integers(*others, endpoint=True))
@@ -109,14 +107,14 @@ def scene_box(boxes: np.ndarray, chosen: int, others: tuple[int, int], generator
     return (*taken[:, :2].min(0).tolist(), *taken[:, 2:].max(0).tolist())
 
 
-def whole(box) -> tuple[int, int, int, int]:
+def whole(box) -> Pixels:
     """The whole pixels that a box touches."""
     left, top, right, bottom = np.asarray(box, np.float64).tolist()
     return int(np.floor(left)), int(np.floor(top)), int(np.ceil(right)), int(np.ceil(bottom))
 
 
-def _recoloured(view: torch.Tensor, crops: SceneCrops, rng: np.random.Generator) -> torch.Tensor:
-    """Colour jitter, grey, blur and flip, each by its chance."""
+def recoloured(view: torch.Tensor, crops: SceneCrops, rng: np.random.Generator) -> torch.Tensor:
+    """The view (C, h, w) with colour jitter, grey, blur and flip, each by its chance."""
     if rng.random() < crops.jitter:
         # As torchvision's ColorJitter, whose own draws come from torch's global generator.
         changes = [

@@ -5,22 +5,19 @@ import io
 import json
 import os
 import shutil
-import sys
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..config import Augmentation
 from ..errors import InputError
-from ..files import cache_folder, replacing, write_text
+from ..files import alone, cache_folder, replacing, write_text
 from .dataset import RetrievalData
 from .decoding import Picture, UnreadableImage
 from .loading import Failures, prepared, require_preprocessing
@@ -175,7 +172,7 @@ def _on_disk(pixels: _Pixels, workers: int, progress: bool) -> tuple[Path, np.nd
     index = path.with_suffix(".json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.with_suffix(".lock")):
+        with alone(path.with_suffix(".lock"), "which decodes the same images"):
             if not (path.is_file() and index.is_file()) or _readable_now(pixels, index):
                 for left in path.parent.glob(f".{path.name}.*"):
                     left.unlink()  # of a process that was killed: whoever is alive holds the lock
@@ -196,19 +193,6 @@ def _readable_now(pixels: _Pixels, index: Path) -> bool:
     """Whether an image that could not be read when the file was written can be read now."""
     failed = {name for name, _ in json.loads(index.read_text(encoding="utf-8"))["failures"]}
     return any(not pixels[i, i + 1][2] for i, name in enumerate(pixels.data.ids.tolist()) if str(name) in failed)
-
-
-@contextmanager
-def _alone(path: Path):
-    """Hold a lock that ends with its process; say so where it takes waiting."""
-    lock = FileLock(path)
-    try:
-        held = lock.acquire(timeout=0)
-    except Timeout:
-        print("waiting for another process, which decodes the same images", file=sys.stderr)
-        held = lock.acquire()
-    with held:
-        yield
 
 
 def _write(pixels: _Pixels, file: BinaryIO, workers: int, progress: str | None) -> tuple[np.ndarray, Failures]:

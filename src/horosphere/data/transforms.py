@@ -116,7 +116,9 @@ def normalise(batch: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor
     return batch.float().div_(scale).sub_(shift)
 
 
-def random_box(size: tuple[int, int], augmentation: Augmentation | SceneCrops, rng: np.random.Generator) -> Box:
+def random_box(
+    size: tuple[int, int], augmentation: Augmentation | SceneCrops, rng: np.random.Generator
+) -> tuple[int, int, int, int]:
     """A crop as torchvision's RandomResizedCrop draws it: whole pixels, ten tries, then the centre."""
     width, height = size
     low, high = (math.log(r) for r in augmentation.ratio)

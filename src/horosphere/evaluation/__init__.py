@@ -5,7 +5,7 @@ Imports `spaces`, `errors` and `processes` only. Training calls it between epoch
 """
 
 from .bootstrap import class_bootstrap
-from .context import OutOfContext, auroc, out_of_context
+from .context import ContextReport, auroc, out_of_context
 from .correlation import CosineAgreement, cosine_agreement, rank_correlation
 from .detection import DetectionReport, Objects, average_precision
 from .report import RetrievalReport
@@ -13,11 +13,11 @@ from .retrieval import evaluate_retrieval
 from .uncertainty import LabelUncertainty, label_uncertainty
 
 __all__ = [
+    "ContextReport",
     "CosineAgreement",
     "DetectionReport",
     "LabelUncertainty",
     "Objects",
-    "OutOfContext",
     "RetrievalReport",
     "auroc",
     "average_precision",

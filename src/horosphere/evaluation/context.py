@@ -26,7 +26,7 @@ def auroc(scores: ArrayLike, positive: ArrayLike) -> float:
 
 
 @dataclass(frozen=True)
-class OutOfContext:
+class ContextReport:
     """How well each distance finds objects that do not belong.
 
     Attributes:
@@ -58,7 +58,7 @@ class OutOfContext:
 
 def out_of_context(
     distances: Mapping[str, ArrayLike], odd: ArrayLike, images: ArrayLike | None = None, *, draws: int = 1000, seed: int = 0
-) -> OutOfContext:
+) -> ContextReport:
     """Judge distances of objects to their scenes as a score for not belonging.
 
     Args:
@@ -97,4 +97,4 @@ def out_of_context(
         for name in others
         if (bounds := percentiles(np.subtract(drawn[first], drawn[name])))
     }
-    return OutOfContext(areas, intervals, differences, len(odd), int(odd.sum()))
+    return ContextReport(areas, intervals, differences, len(odd), int(odd.sum()))

@@ -3,19 +3,19 @@
 Imports `spaces` only; `report` puts the figures on a page.
 """
 
-from .figures import BLUE, GREY, ORANGE, PURPLE, radii, recalls, scatter_against_cosine, training_curve
-from .sheets import BoxMark, box_sheet, retrieval_sheet
+from .figures import label_counts, radii, recalls, scatter_against_cosine, training_curve
+from .scenes import scene_sheet
+from .sheets import BoxMark, box_sheet, image_sheet, retrieval_sheet
 
 __all__ = [
-    "BLUE",
-    "GREY",
-    "ORANGE",
-    "PURPLE",
     "BoxMark",
     "box_sheet",
+    "image_sheet",
+    "label_counts",
     "radii",
     "recalls",
     "retrieval_sheet",
     "scatter_against_cosine",
+    "scene_sheet",
     "training_curve",
 ]

@@ -46,7 +46,7 @@ def retrieval_sheet(
     for number, query in enumerate(queries):
         top = number * (len(rankings) * ROW + GAP) + GAP
         axes.text(0.5, top, textwrap.fill(names(query), 16), ha="center", va="bottom", fontsize=9)
-        _show(axes, image(query), 0, top)
+        show(axes, image(query), 0, top)
         for line, (name, space, points) in enumerate(rankings):
             with torch.no_grad():
                 distances = space.distance(points[query].double(), points[torch.from_numpy(gallery)].double())
@@ -57,13 +57,13 @@ def retrieval_sheet(
             for column, hit in enumerate(order.tolist()):
                 position, x = int(gallery[hit]), column + 2.2
                 right = labels[position] == labels[query]
-                _show(axes, image(position), x, y, GREEN if right else ORANGE)
+                show(axes, image(position), x, y, GREEN if right else ORANGE)
                 words = f"{'✓' if right else '✗'} {float(distances[hit]):.3g}"
                 axes.text(x + 0.5, y + 1, words, ha="center", va="top", fontsize=8)
     return figure
 
 
-def _show(axes: Axes, picture: np.ndarray, x: float, y: float, colour: str | None = None) -> None:
+def show(axes: Axes, picture: np.ndarray, x: float, y: float, colour: str | None = None) -> None:
     """The picture in the unit square whose upper left corner is (x, y), with a little room around it."""
     picture, left, top, side = picture.squeeze(), x + 0.03, y + 0.03, 0.94
     axes.imshow(
@@ -75,6 +75,25 @@ def _show(axes: Axes, picture: np.ndarray, x: float, y: float, colour: str | Non
     )
     if colour:
         axes.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor=colour, linewidth=2.5))
+
+
+def image_sheet(rows: Sequence[tuple[str, Sequence[tuple[np.ndarray, str]]]], gap_after: int | None = None) -> Figure:
+    """A row of images uint8 (H, W[, C]) with words under each, and a name before it; a gap after the first `gap_after`."""
+    columns = max(len(images) for _, images in rows)
+    space = 0 if gap_after is None else 0.4
+    figure = Figure(figsize=(columns + 2.4 + space, len(rows) * ROW), dpi=110)
+    axes = figure.add_axes(
+        (0, 0, 1, 1), xlim=(-0.1, columns + 2.3 + space), ylim=(len(rows) * ROW, 0), autoscale_on=False
+    )
+    axes.axis("off")
+    for line, (name, images) in enumerate(rows):
+        y = line * ROW
+        axes.text(2.1, y + 0.5, textwrap.fill(name, 22), ha="right", va="center", fontsize=10)
+        for column, (image, words) in enumerate(images):
+            x = column + 2.2 + (space if gap_after is not None and column >= gap_after else 0)
+            show(axes, image, x, y)
+            axes.text(x + 0.5, y + 1, words, ha="center", va="top", fontsize=8)
+    return figure
 
 
 @dataclass(frozen=True)

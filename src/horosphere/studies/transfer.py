@@ -17,10 +17,11 @@ from tqdm import tqdm
 from .. import build, insight
 from ..config import TransferConfig
 from ..config import read as read_config
-from ..data import Failures, Preprocessing, SceneData, detection_batches, encode_masks, load_scenes, run_lengths, whole_scenes
+from ..data import Failures, SceneData, detection_batches, encode_masks, load_scenes, run_lengths, whole_scenes
 from ..errors import InputError
 from ..evaluation import DetectionReport, Objects, average_precision
 from ..files import replacing, write_text
+from ..insight.figures import BLUE, ORANGE
 from ..models import Embedder, create_encoder
 from ..runs import Run
 from ..training import checkpoint
@@ -93,7 +94,7 @@ class _Study:
         torch.manual_seed(config.seed)
         model = _model(config)
         assert model.preprocessing is not None  # a detector needs an encoder, which has one
-        self.preprocessing: Preprocessing = model.preprocessing
+        self.channels = model.preprocessing.channels
         self.detector = _detector(config, model, len(self.classes)).to(self.device)
         self.failures: dict[str, str] = {}
 
@@ -139,7 +140,7 @@ class _Study:
 
         batches = detection_batches(
             self.training,
-            self.preprocessing,
+            self.channels,
             batch_size=config.batch,
             masks=self.masks,
             start=start,
@@ -187,7 +188,7 @@ class _Study:
     def _detect(self, progress: bool) -> tuple[list[int], list[Objects]]:
         """Positions of the scenes that can be read, and what is found in each."""
         positions, found = [], []
-        scenes = whole_scenes(self.judged, self.preprocessing, workers=self.config.workers)
+        scenes = whole_scenes(self.judged, self.channels, workers=self.config.workers)
         bar = tqdm(scenes, total=len(self.judged), unit="img", desc="detecting", disable=not progress, dynamic_ncols=True)
         self.detector.eval()
         with torch.inference_mode():
@@ -206,15 +207,15 @@ class _Study:
         shown = np.linspace(0, len(positions) - 1, min(_SHOWN, len(positions))).round().astype(int)
         scenes = self.judged.take([positions[i] for i in shown])
         panels = []
-        for i, (_, image, _) in zip(shown, whole_scenes(scenes, self.preprocessing), strict=True):
+        for i, (_, image, _) in zip(shown, whole_scenes(scenes, self.channels), strict=True):
             assert image is not None  # it was read a moment ago
             each, truth = found[i], _truth(self.judged, positions[i], False)
             boxes = [
-                insight.BoxMark(tuple(box), f"{self.classes[label]} {score:.2f}", insight.BLUE)
+                insight.BoxMark(tuple(box), f"{self.classes[label]} {score:.2f}", BLUE)
                 for box, label, score in zip(each.boxes, each.labels, each.scores, strict=True)
                 if score >= _DRAWN
             ]
-            known = [insight.BoxMark(tuple(box), "", insight.ORANGE, dashed=True) for box in truth.boxes]
+            known = [insight.BoxMark(tuple(box), "", ORANGE, dashed=True) for box in truth.boxes]
             panels.append((image.permute(1, 2, 0).numpy(), Path(self.judged.ids[positions[i]]).name, [*known, *boxes]))
         return insight.box_sheet(panels)
 

@@ -5,6 +5,7 @@ from .detection import Scene, detection_batches, whole_scenes
 from .layouts import LAYOUTS, load_scenes
 from .loading import SceneBatch, scene_batches, steps_per_epoch
 from .masks import decode_mask, encode_masks, run_lengths
+from .proposals import with_proposals
 
 __all__ = [
     "LAYOUTS",
@@ -19,4 +20,5 @@ __all__ = [
     "scene_batches",
     "steps_per_epoch",
     "whole_scenes",
+    "with_proposals",
 ]

@@ -11,7 +11,6 @@ from ...errors import InputError
 from ..crops import open_scene
 from ..decoding import UnreadableImage
 from ..loading import Failures, first_readable, prepared
-from ..transforms import Preprocessing
 from .dataset import SceneData
 from .masks import decode_mask
 
@@ -31,7 +30,7 @@ class Scene:
 
 def detection_batches(
     data: SceneData,
-    preprocessing: Preprocessing,
+    channels: int = 3,
     *,
     batch_size: int,
     masks: bool = False,
@@ -44,7 +43,7 @@ def detection_batches(
 
     Images are drawn in a new order each epoch, without end: a batch may hold the last of one and the first of the next.
     Boxes without class, and with `masks` those without mask, are left out, and so are images that then have none. An image
-    that cannot be read is replaced by another. Of the preprocessing the number of channels alone counts. A step is a function of (seed, step) alone. Raises InputError where no image
+    that cannot be read is replaced by another. A step is a function of (seed, step) alone. Raises InputError where no image
     is left, or none can be read.
     """
     wanted = [_wanted(data, i, masks) for i in range(len(data))]
@@ -64,14 +63,14 @@ def detection_batches(
             yield step, batch
             step += 1
 
-    yield from prepared(_Scenes(data, preprocessing, masks, seed, usable), tasks(), workers)
+    yield from prepared(_Scenes(data, channels, masks, seed, usable), tasks(), workers)
 
 
 def whole_scenes(
-    data: SceneData, preprocessing: Preprocessing, *, workers: int = 0
+    data: SceneData, channels: int = 3, *, workers: int = 0
 ) -> Iterator[tuple[int, torch.Tensor | None, str]]:
     """Yield (position, image uint8 (C, H, W), "") in order; for an image that cannot be read, None and the reason."""
-    yield from prepared(_Images(data, preprocessing), range(len(data)), workers)
+    yield from prepared(_Images(data, channels), range(len(data)), workers)
 
 
 def _wanted(data: SceneData, i: int, masks: bool) -> np.ndarray:
@@ -81,20 +80,20 @@ def _wanted(data: SceneData, i: int, masks: bool) -> np.ndarray:
     return keep
 
 
-def _pixels(data: SceneData, i: int, preprocessing: Preprocessing) -> torch.Tensor:
+def _pixels(data: SceneData, i: int, channels: int) -> torch.Tensor:
     """Scene `i`, uint8 (C, H, W). Raises UnreadableImage, also where the boxes are for another size."""
-    picture = open_scene(data.images.read(i), data.sizes[i], preprocessing, name=str(data.ids[i]))
-    pixels = torch.from_numpy(np.array(picture.pixels(preprocessing.channels)))
+    picture = open_scene(data.images.read(i), data.sizes[i], channels, name=str(data.ids[i]))
+    pixels = torch.from_numpy(np.array(picture.pixels(channels)))
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
 
 
 class _Images(Dataset):
-    def __init__(self, data, preprocessing):
-        self.data, self.preprocessing = data, preprocessing
+    def __init__(self, data, channels):
+        self.data, self.channels = data, channels
 
     def __getitem__(self, i):
         try:
-            return i, _pixels(self.data, i, self.preprocessing), ""
+            return i, _pixels(self.data, i, self.channels), ""
         except UnreadableImage as error:
             return i, None, error.reason
 
@@ -102,8 +101,8 @@ class _Images(Dataset):
 class _Scenes(Dataset):
     """Maps a task (step, its images) to (step, scenes, failures)."""
 
-    def __init__(self, data, preprocessing, masks, seed, usable):
-        self.data, self.preprocessing, self.masks, self.seed, self.usable = data, preprocessing, masks, seed, usable
+    def __init__(self, data, channels, masks, seed, usable):
+        self.data, self.channels, self.masks, self.seed, self.usable = data, channels, masks, seed, usable
 
     def __getitem__(self, index):
         step, batch = index
@@ -125,7 +124,7 @@ class _Scenes(Dataset):
 
     def _read(self, i, step, place) -> Scene:
         data, keep = self.data, _wanted(self.data, i, self.masks)
-        image, boxes = _pixels(data, i, self.preprocessing), torch.from_numpy(data.boxes[i][keep])
+        image, boxes = _pixels(data, i, self.channels), torch.from_numpy(data.boxes[i][keep])
         masks = None
         if self.masks:
             kept = [mask for mask, good in zip(data.masks[i], keep, strict=True) if good]
