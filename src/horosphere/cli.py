@@ -27,6 +27,7 @@ usage: horosphere COMMAND ...
   evaluate    judge a run, an untrained encoder, or a file of points by retrieval
   embed       points of images, with a trained run, into a file
   report      judge a finished run again and rewrite its report.html
+  compare     several recipes on equal terms, over seeds, with paired intervals
   probe       tell classes apart from a frozen encoder's output
   transfer    fine-tune a run's encoder as a detector, scored by COCO's AP
 
@@ -370,6 +371,76 @@ def report(arguments: list[str]) -> None:
 
 
 @dataclass
+class CompareOptions:
+    """Compare recipes at equal data, encoder, batch, steps and number of choices.
+
+    Each recipe tries its choices (by default half, one, two and four times its temperature) on held-out training classes.
+    With the best it trains on all training classes, once a seed, and is judged on the test classes. The folder gets
+    study.json, compare.md and compare.html: means over seeds, differences to a reference, paired, with 95 % intervals and
+    Holm's correction. The same command goes on with a study that was stopped or killed, and extends one by more seeds."""
+
+    recipes: Positional[tuple[str, ...]]
+    """Names of recipes, or config files (.yaml)."""
+    study: Path
+    """The study's folder."""
+    seeds: int = 5
+    """Seeds of the runs that are judged on test: 0, 1, ..."""
+    reference: str | None = None
+    """The recipe that the others are held against; by default the first."""
+    set: Annotated[tuple[str, ...], arg(metavar="OPTION=VALUE ...")] = ()
+    """Options that all recipes get, such as training.steps=200 data.root=omniglot.zip."""
+    choose: Annotated[tuple[str, ...], arg(metavar="OPTION=VALUE,VALUE ...")] = ()
+    """What every recipe chooses from, such as loss.temperature=0.1,0.2; by default the recipe's own choices."""
+    factors: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    """What a recipe without choices of its own tries: multiples of its temperature. 1 alone: nothing to choose."""
+    choose_steps: int | None = None
+    """Training steps of the runs that choose; by default the recipe's."""
+    choose_seeds: int = 1
+    """Seeds of each choice; the mean decides."""
+    processes: int = 1
+    """Runs at a time. On a CPU as many as there are cores is fastest for small models; with GPUs, as many as there are."""
+    threads: int | None = None
+    """torch's threads of each process; by default the processes share the cores."""
+    allow_differences: bool = False
+    """Compare although data, encoder, head width, batch, steps or number of choices differ."""
+
+
+def compare(arguments: list[str]) -> None:
+    """`horosphere compare`."""
+    choices = _given(_parse(CompareOptions, "compare", arguments))
+    settings, choose = _settings(choices.pop("set")), _grids(choices.pop("choose"))
+    names, folder = choices.pop("recipes"), choices.pop("study")
+    from . import studies
+
+    result = studies.compare(names, folder, settings=settings, choose=choose or None, **choices)
+    print(f"{studies.comparison_document(result).text()}\n\nstudy  {folder}\npage   {folder / 'compare.html'}")
+
+
+def _given(options) -> dict:
+    """The values of a command's options."""
+    return {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+
+
+def _settings(pairs: tuple[str, ...]) -> dict:
+    """OPTION=VALUE as option → value."""
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise InputError(f"{pair!r}: expected OPTION=VALUE, as in training.steps=200")
+        settings[name] = configs.value(value)
+    return settings
+
+
+def _grids(pairs: tuple[str, ...]) -> dict[str, list]:
+    """OPTION=VALUE,VALUE as option → values."""
+    return {
+        name: [configs.value(part) for part in str(text).split(",")]
+        for name, _, text in (pair.partition("=") for pair in pairs if _settings((pair,)))
+    }
+
+
+@dataclass
 class RecipesOptions:
     """List the recipes, a line each."""
 
@@ -449,6 +520,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "evaluate": evaluate,
     "embed": embed,
     "report": report,
+    "compare": compare,
     "probe": probe,
     "transfer": transfer,
 }

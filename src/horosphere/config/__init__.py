@@ -5,7 +5,7 @@ error.
 """
 
 from .crops import SceneCrops
-from .files import read, to_yaml, write
+from .files import changed, flat, read, to_yaml, value, write
 from .losses import ChestConfig, LibraryConfig, LossConfig, PairwiseConfig, ProxyAnchorConfig, SoftTripleConfig
 from .retrieval import (
     Augmentation,
@@ -44,7 +44,10 @@ __all__ = [
     "SpaceConfig",
     "TrainingConfig",
     "TransferConfig",
+    "changed",
+    "flat",
     "read",
     "to_yaml",
+    "value",
     "write",
 ]

@@ -2,11 +2,12 @@
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -16,6 +17,9 @@ from .retrieval import Config
 
 #: Configs by what a file calls them.
 KINDS = {"retrieval": Config}
+
+#: What YAML's own rule takes for text.
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 def to_yaml(config: Config) -> str:
@@ -42,6 +46,63 @@ def read(path: Path, kinds: Mapping[str, type] = KINDS):
     if not isinstance(values, dict) or (kind := kinds.get(values.get("kind", "retrieval"))) is None:
         raise InputError(f"{path} is no config: expected sections, and the kind {' or '.join(kinds)}")
     return _structure(kind, values, "", str(path))
+
+
+def changed(config: Config, options: Mapping[str, Any]) -> Config:
+    """The config with dotted options set, as in {"loss.temperature": 0.1, "space.parts.0.curvature": 1.0}.
+
+    Raises InputError for an option that is not there and for a value of another type.
+    """
+    values = _plain(dataclasses.asdict(config))
+    for name, value in options.items():
+        *sections, last = name.split(".")
+        place = values
+        for section in sections:
+            place = _entry(place, section, name)
+        if isinstance(place, list):
+            _entry(place, last, name)
+            place[int(last)] = _plain(value)
+        elif isinstance(place, dict):
+            place[last] = _plain(value)
+        else:
+            raise InputError(f"option {name!r}: {'.'.join(sections)} is {place!r}, which has no {last!r}")
+    return _structure(type(config), values, "", f"options {', '.join(options)}")
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Every option of a config by its dotted name, with its value as YAML has it."""
+    return dict(_leaves("", _plain(dataclasses.asdict(config))))
+
+
+def value(text: str) -> Any:
+    """A value as written on a command line: a number, true, null, a list in brackets, or else text."""
+    try:
+        return float(text) if _EXPONENT.fullmatch(text) else yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _entry(place, key: str, name: str):
+    """What `key` names in a section or a list."""
+    if isinstance(place, list):
+        if not (key.isdecimal() and int(key) < len(place)):
+            raise InputError(f"option {name!r}: {key} is not one of the {len(place)} entries 0 to {len(place) - 1}")
+        return place[int(key)]
+    if not isinstance(place, dict) or key not in place:
+        near = difflib.get_close_matches(key, place, 1, 0) if isinstance(place, dict) else []
+        raise InputError(f"option {name!r}: there is no {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return place[key]
+
+
+def _leaves(where: str, value):
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(_join(where, key), item)
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for i, item in enumerate(value):
+            yield from _leaves(_join(where, i), item)
+    else:
+        yield where, value
 
 
 def _plain(value):

@@ -3,8 +3,11 @@
 100 species of CUB-200-2011 as 128 px crops, the first 50 to train on and the last 50 to judge on. The encoder is a
 MobileNetV2 trained on ImageNet. Each version had twelve settings to choose from, on held-out training species:
 docs/results.md. It also says what the heads are worth: at Recall@1 none beats the frozen features that it is given.
+
+The temperature-matched cosine is the sphere itself, at the temperature that `horosphere compare` chooses for it.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from ..config import (
@@ -22,6 +25,7 @@ from ..config import (
 from .registry import recipe
 
 STATUS = "run, three seeds: docs/results.md"
+NEW = "not yet in docs/results.md"
 
 
 @recipe("cub-features-sphere", "birds: a head on frozen MobileNetV2 features, sphere; seconds", status=STATUS)
@@ -53,7 +57,45 @@ def cub_features_spheres() -> Config:
     return experiment(PairwiseConfig(temperature=0.4), PartConfig("sphere"), PartConfig("sphere"), heads="split")
 
 
-def experiment(loss: LossConfig, *parts: PartConfig, heads: Literal["shared", "split"] = "shared") -> Config:
+@recipe(
+    "cub-features-frozen",
+    "control: a head on frozen MobileNetV2 features, hyperbolic with every norm 2.3, a function of cosine; seconds",
+    status=NEW,
+)
+def cub_features_frozen() -> Config:
+    ball = PartConfig("hyperbolic", curvature=0.1, radius=2.3)
+    return experiment(PairwiseConfig(temperature=0.36), ball)
+
+
+@recipe(
+    "cub-features-mix-code",
+    "birds: HypMix's mixture as its code has it, on frozen MobileNetV2 features: one head, ranked by cosine; seconds",
+    status=NEW,
+)
+def cub_features_mix_code() -> Config:
+    # λ = 3, HypMix's on CUB: the logit is cosine/0.05 − λ D_hyp/0.2.
+    parts = PartConfig("sphere", weight=10.0), PartConfig("hyperbolic", weight=15.0, curvature=0.1, radius=1.0)
+    config = experiment(PairwiseConfig(temperature=1.0), *parts)
+    return replace(config, evaluation=replace(config.evaluation, rank_by="sphere"))
+
+
+@recipe(
+    "cub-features-mix-paper",
+    "birds: HypMix's mixture as its Eq. 10 has it, on frozen MobileNetV2 features: two heads, c 0.1, clip 2.3, λ 3; seconds",
+    status=NEW,
+)
+def cub_features_mix_paper() -> Config:
+    ball = PartConfig("hyperbolic", weight=3.0, curvature=0.1, clip=2.3)
+    return experiment(PairwiseConfig(temperature=0.2), PartConfig("sphere"), ball, heads="split", normalise_encoding="l2")
+
+
+def experiment(
+    loss: LossConfig,
+    *parts: PartConfig,
+    heads: Literal["shared", "split"] = "shared",
+    # Frozen, the features retrieve better so.
+    normalise_encoding: Literal["none", "l2", "layer"] = "layer",
+) -> Config:
     """A loss in a space, with the data, the encoder and the budget that all versions share."""
     return Config(
         data=DataConfig(
@@ -74,8 +116,7 @@ def experiment(loss: LossConfig, *parts: PartConfig, heads: Literal["shared", "s
             freeze="all",
             dim=128,
             heads=heads,
-            # Frozen, the features retrieve better so.
-            normalise_encoding="layer",
+            normalise_encoding=normalise_encoding,
         ),
         space=SpaceConfig(parts=parts),
         loss=loss,

@@ -1,15 +1,20 @@
-"""What is trained on top of a model, or beside it, to learn what it is worth: probes and transfer to detection.
+"""Studies: several methods compared, and what a model is worth beyond retrieval: probes, transfer to detection, scenes.
 
-Imports every room below it; the command line calls it.
+Imports `training` and all below it; the command line calls them.
 """
 
+from .compare import compare
 from .detector import make_detector
+from .outcome import comparison_document
 from .probe import LinearProbe, linear_probe, neighbour_votes, probe, probe_table
+from .scenes import scenes
 from .source import load_model
 from .transfer import load_detector, resume_transfer, transfer, transfer_table
 
 __all__ = [
     "LinearProbe",
+    "compare",
+    "comparison_document",
     "linear_probe",
     "load_detector",
     "load_model",
@@ -18,6 +23,7 @@ __all__ = [
     "probe",
     "probe_table",
     "resume_transfer",
+    "scenes",
     "transfer",
     "transfer_table",
 ]

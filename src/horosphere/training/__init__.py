@@ -3,6 +3,6 @@
 Imports every room below it; the command line calls `train` and `resume`.
 """
 
-from .loop import resume, train
+from .loop import check, resume, rooted, train
 
-__all__ = ["resume", "train"]
+__all__ = ["check", "resume", "rooted", "train"]

@@ -34,42 +34,57 @@ from .optimiser import make_optimiser, set_rate
 from .profile import Profile, table
 
 
-def train(config: Config, folder: str | Path | None = None, *, progress: bool = True) -> Run:
+def train(
+    config: Config,
+    folder: str | Path | None = None,
+    *,
+    progress: bool = True,
+    page: bool = True,
+    data: RetrievalData | None = None,
+) -> Run:
     """Train what a config says, judge it, and return the run with its report.
 
     Args:
         config: the whole run; `horosphere.recipes` has published and ready ones.
         folder: where the run is kept; by default the first free runs/RECIPE, runs/RECIPE-2, …
         progress: show bars.
+        page: write report.html and its pictures; report.json is always written.
+        data: what `build.data(config.data)` returns, where it is there already.
 
     Raises:
         InputError: for a config that cannot be, before anything is trained.
         KeyboardInterrupt: on Ctrl-C, after a checkpoint was written.
     """
-    config = _rooted(config)
+    config = rooted(config)
     fabric = _launch(config)
     # Several processes agree on the folder, which the first one chooses and makes.
     run: Run = fabric.broadcast(Run.at(folder, config.recipe) if fabric.is_global_zero else None)  # ty: ignore
-    job = _prepare(fabric, config, progress)
+    job = _prepare(fabric, config, progress, data)
     if fabric.is_global_zero:
         run.begin(config)
-    return _train(fabric, run, job, progress)
+    return _train(fabric, run, job, progress, page)
 
 
-def resume(folder: str | Path, *, progress: bool = True) -> Run:
+def resume(folder: str | Path, *, progress: bool = True, page: bool = True, data: RetrievalData | None = None) -> Run:
     """Go on with a run that was stopped or killed: its weights end as if it had never been, bit for bit on the CPU.
 
-    A run without a checkpoint starts again; a finished run is returned as it is.
+    A run without a checkpoint starts again; a finished run is returned as it is. The options are those of `train`.
     """
     run = Run.open(folder)
     if run.finished:
         return run
     fabric = _launch(run.config)
-    return _train(fabric, run, _prepare(fabric, run.config, progress), progress)
+    return _train(fabric, run, _prepare(fabric, run.config, progress, data), progress, page)
 
 
-def _launch(config: Config) -> Fabric:
-    """The config's processes, once it is sure that this machine can do what it asks."""
+def check(config: Config, data: RetrievalData | None = None) -> None:
+    """Raise InputError for a config that cannot be: what `train` would find before it reads images."""
+    _check_machine(config)
+    _assemble(config, build.data(config.data) if data is None else data).sampler()
+
+
+def _check_machine(config: Config) -> None:
+    """Raise InputError where this machine cannot do what the config asks."""
     if config.training.validate_every and config.evaluation.judge != "validation":
         raise InputError(
             "training.validate_every needs evaluation.judge=validation: the test classes are read once, at the end"
@@ -79,6 +94,11 @@ def _launch(config: Config) -> Fabric:
         raise InputError("evaluation.precision is 16-mixed, which needs a GPU: take bf16-mixed or 32-true on a CPU")
     if isinstance(config.loss, PairwiseConfig) and config.loss.precision != "float32" and not (on_gpu and has_triton()):
         raise InputError(f"loss.precision is {config.loss.precision}, which needs a GPU and Triton: set it to float32")
+
+
+def _launch(config: Config) -> Fabric:
+    """The config's processes."""
+    _check_machine(config)
     return launch(config.training)
 
 
@@ -113,31 +133,22 @@ class _Job:
         )
 
 
-def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
+def _prepare(fabric: Fabric, config: Config, progress: bool, data: RetrievalData | None) -> _Job:
     """Everything that can be wrong with a config shows here, before a run's folder is made."""
     # One seed for every process: the model starts alike everywhere. Data never draw from these generators.
     seed_everything(config.seed, verbose=False)
-    data = build.data(config.data)
-    training_data, judged = build.training_split(config, data), build.judged_split(config, data)
-    full = build.embedder(config, data)
-    if fabric.world_size > 1:
-        full = synchronised(full, fabric.device)
-    chunked = Chunked(full, config.batch.chunk)
-    loss = build.loss(config, full.space, classes=len(np.unique(training_data.labels)))
-    job = _Job(config, full, chunked, loss, training_data, full.preprocessing, judged, judged, {})
+    data = build.data(config.data) if data is None else data
+    job = _assemble(config, data, fabric.device if fabric.world_size > 1 else None)
     short = job.sampler(fabric.global_rank, fabric.world_size).short_classes
     if short and fabric.is_global_zero:
         print(
             f"{short} classes have fewer than {config.batch.images} images and are drawn with replacement", file=sys.stderr
         )
-    check_headline(full.space, config.evaluation, with_encoder=full.encoder is not None)
     progress = progress and fabric.is_global_zero
     if config.data.decoded != "no":
-        if config.data.cache_encodings:
-            raise InputError("data.cache_encodings sees each image once: leave data.decoded at no")
         job.training_data, job.training_preprocessing, failed = decode_once(
-            training_data,
-            full.preprocessing,
+            job.training_data,
+            job.full.preprocessing,
             config.data.augmentation,
             where=config.data.decoded,
             workers=config.training.workers,
@@ -145,17 +156,32 @@ def _prepare(fabric: Fabric, config: Config, progress: bool) -> _Job:
         )
         _note_failures(failed, job.failures)
     if config.data.cache_encodings:
-        if full.encoder is None or any(parameter.requires_grad for parameter in full.encoder.parameters()):
-            raise InputError("data.cache_encodings needs an encoder that is wholly frozen: set model.freeze to all")
-        full.to(fabric.device)
-        job.training_data, unread = cached_encodings(full, training_data, config, progress)
-        job.judged_inputs, unread_judged = cached_encodings(full, judged, config, progress)
+        job.full.to(fabric.device)
+        job.training_data, unread = cached_encodings(job.full, job.training_data, config, progress)
+        job.judged_inputs, unread_judged = cached_encodings(job.full, job.judged, config, progress)
         _note_failures(unread + unread_judged, job.failures)
-        job.chunked = Chunked(full.without_encoder(), config.batch.chunk)
+        job.chunked = Chunked(job.full.without_encoder(), config.batch.chunk)
     return job
 
 
-def _train(fabric: Fabric, run: Run, job: _Job, progress: bool) -> Run:
+def _assemble(config: Config, data: RetrievalData, shared_on: torch.device | None = None) -> _Job:
+    """The config's parts, before any image is read; several processes share a model on the device `shared_on`."""
+    training_data, judged = build.training_split(config, data), build.judged_split(config, data)
+    full = build.embedder(config, data)
+    if shared_on is not None:
+        full = synchronised(full, shared_on)
+    chunked = Chunked(full, config.batch.chunk)
+    loss = build.loss(config, full.space, classes=len(np.unique(training_data.labels)))
+    check_headline(full.space, config.evaluation, with_encoder=full.encoder is not None)
+    if config.data.cache_encodings:
+        if config.data.decoded != "no":
+            raise InputError("data.cache_encodings sees each image once: leave data.decoded at no")
+        if full.encoder is None or any(parameter.requires_grad for parameter in full.encoder.parameters()):
+            raise InputError("data.cache_encodings needs an encoder that is wholly frozen: set model.freeze to all")
+    return _Job(config, full, chunked, loss, training_data, full.preprocessing, judged, judged, {})
+
+
+def _train(fabric: Fabric, run: Run, job: _Job, progress: bool, page: bool) -> Run:
     progress = progress and fabric.is_global_zero
     _fit(fabric, run, job, progress)
     failures = merge(job.failures)
@@ -171,7 +197,7 @@ def _train(fabric: Fabric, run: Run, job: _Job, progress: bool) -> Run:
         torch.distributed.destroy_process_group()
     if fabric.is_global_zero:
         _note_failures(embedded.failures, dict(job.failures))
-        write_report(run, job.full, embedded, judgement)
+        write_report(run, job.full, embedded, judgement, page=page)
         run.checkpoint_path.unlink(missing_ok=True)
     return run
 
@@ -317,7 +343,7 @@ def _restore(fabric: Fabric, run: Run, job: _Job, optimiser: torch.optim.Optimiz
     return state["step"]
 
 
-def _rooted(config: Config) -> Config:
+def rooted(config: Config) -> Config:
     """The config with whole paths, so that the run can be resumed and judged from another folder."""
 
     def whole(path: str | None) -> str | None:
