@@ -13,7 +13,17 @@ from tyro.conf import Positional, arg
 
 from . import config as configs
 from . import recipes
-from .config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, Precision, ProbeConfig, TransferConfig
+from .config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    PartConfig,
+    Precision,
+    ProbeConfig,
+    ScenesConfig,
+    TransferConfig,
+)
 from .errors import InputError
 
 HELP = """\
@@ -29,6 +39,7 @@ usage: horosphere COMMAND ...
   report      judge a finished run again and rewrite its report.html
   compare     several recipes on equal terms, over seeds, with paired intervals
   probe       tell classes apart from a frozen encoder's output
+  scenes      what radius and distance say about scenes and their objects
   transfer    fine-tune a run's encoder as a detector, scored by COCO's AP
 
 First steps:
@@ -485,6 +496,24 @@ def probe(arguments: list[str]) -> None:
 
 
 @dataclass
+class ScenesOptions:
+    """What `horosphere scenes` is told."""
+
+    config: Annotated[ScenesConfig, arg(name="")]
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    """Folder to write to; by default scenes/ in the run's folder, or the first free runs/scenes, runs/scenes-2, ..."""
+
+
+def scenes(arguments: list[str]) -> None:
+    """`horosphere scenes`."""
+    options = _parse(ScenesOptions, "scenes", arguments, description=ScenesConfig.__doc__)
+    from .studies import scenes
+
+    document, folder = scenes(options.config, options.output)
+    print(f"{document.text()}\n\nreport  {folder / 'scenes.html'}")
+
+
+@dataclass
 class TransferOptions:
     """What `horosphere transfer` is told."""
 
@@ -522,5 +551,6 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "report": report,
     "compare": compare,
     "probe": probe,
+    "scenes": scenes,
     "transfer": transfer,
 }

@@ -20,7 +20,7 @@ from .retrieval import (
     SpaceConfig,
     TrainingConfig,
 )
-from .study import ModelSource, ProbeConfig, TransferConfig
+from .study import ModelSource, ProbeConfig, ScenesConfig, TransferConfig
 
 __all__ = [
     "Augmentation",
@@ -40,6 +40,7 @@ __all__ = [
     "ProbeConfig",
     "ProxyAnchorConfig",
     "SceneCrops",
+    "ScenesConfig",
     "SoftTripleConfig",
     "SpaceConfig",
     "TrainingConfig",

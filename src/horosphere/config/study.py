@@ -43,7 +43,7 @@ class ModelSource:
         """The model in a few words."""
         if self.run is not None:
             return str(self.run)
-        weights = self.checkpoint and Path(self.checkpoint).name or ("pretrained" if self.pretrained else "random weights")
+        weights = (self.checkpoint and Path(self.checkpoint).name) or ("pretrained" if self.pretrained else "random weights")
         return f"{self.encoder}, {weights}"
 
 
@@ -168,4 +168,49 @@ class TransferConfig(ModelSource):
             clip_norm=(self.clip_norm, self.clip_norm is None or self.clip_norm > 0, "a positive number, or nothing"),
             checkpoint_every=(self.checkpoint_every, self.checkpoint_every >= 1, "1 or more"),
             log_every=(self.log_every, self.log_every >= 1, "1 or more"),
+        )
+
+
+@dataclass(frozen=True)
+class ScenesConfig(ModelSource):
+    """What radius and distance say about scenes: label uncertainty, and objects out of context.
+
+    Label uncertainty: does the norm of an image grow with the number of its labels? Out of context: is an object that does
+    not belong farther from its scene? Each is beside its control, cosine or the encoder's own norm. Prints the numbers and
+    writes scenes.json, scenes.md, scenes.html and the pictures.
+
+      horosphere scenes RUN --data coco/                            boxes are the labels; objects are pasted to be found
+      horosphere scenes RUN --data coco/ --context sun09/           and objects that someone marked as out of context
+      horosphere scenes RUN --data val/ --real real.json            ImageNet's validation images with their ReaL labels
+      horosphere scenes RUN --data photos/ --layout folder          labelled images: the least and largest norms of a class
+      horosphere scenes --encoder NAME --checkpoint FILE --data coco/      without the run's training"""
+
+    data: str = ""
+    """Folder or zip: images with boxes, or labelled images, or with --real a folder of images."""
+    layout: str = "auto"
+    """auto, coco, voc or openimages for boxes; for labelled images folder, cub, ... (see horosphere evaluate --help)."""
+    split: Literal["all", "train", "validation", "test"] = "all"
+    """Which images."""
+    real: str | None = None
+    """The JSON file of ReaL labels: a list of labels for each of ImageNet's validation images."""
+    context: str | None = None
+    """Folder or zip with images and one table of boxes that says which are out of context."""
+    least: float = 56.0
+    """Least side of a box that counts, pixels; 28 suits images of 320 pixels."""
+    bootstrap: int = 1000
+    """Draws of images behind the intervals."""
+    seed: int = 0
+    batch: int = 64
+    workers: int = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.data:
+            raise InputError("give the images: --data FOLDER or ZIP")
+        check(
+            "scenes",
+            least=(self.least, self.least > 0, "pixels, above 0"),
+            bootstrap=(self.bootstrap, self.bootstrap >= 1, "1 or more"),
+            batch=(self.batch, self.batch >= 1, "1 or more"),
         )

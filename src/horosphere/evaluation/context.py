@@ -50,8 +50,7 @@ class ContextReport:
             "auroc": self.auroc,
             "intervals": {name: list(bounds) for name, bounds in self.intervals.items()},
             "differences": {
-                name: {"difference": value, "interval": list(bounds)}
-                for name, (value, bounds) in self.differences.items()
+                name: {"difference": value, "interval": list(bounds)} for name, (value, bounds) in self.differences.items()
             },
         }
 

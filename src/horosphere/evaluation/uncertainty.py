@@ -21,7 +21,7 @@ class LabelUncertainty:
         counts: the distinct numbers of labels (k,), ascending.
         images: how many images have each (k,).
         means: their mean radius (k,).
-        intervals: 95 % intervals of the means (k, 2); NaN without draws.
+        intervals: 95 % intervals of the means (k, 2); NaN for one image alone, and without draws.
     """
 
     correlation: float
@@ -46,8 +46,8 @@ class LabelUncertainty:
 def label_uncertainty(radius: ArrayLike, counts: ArrayLike, *, draws: int = 1000, seed: int = 0) -> LabelUncertainty:
     """Compare the radius of n images with their numbers of labels, `radius` and `counts` both (n,).
 
-    `radius` is any norm: of hyperbolic points, or, as the control, of an encoder's output. `counts` are labels an image, such
-    as those of ImageNet-ReaL, or boxes of a scene.
+    `radius` is any norm: of hyperbolic points, or, as the control, of an encoder's output. `counts` are labels of an
+    image, such as those of ImageNet-ReaL, or boxes of a scene.
 
     Raises:
         InputError: for other shapes, fewer than three images, counts that are all the same, or a radius that is no number.
@@ -57,8 +57,8 @@ def label_uncertainty(radius: ArrayLike, counts: ArrayLike, *, draws: int = 1000
         raise InputError(f"radius of shape {radius.shape} and counts of shape {counts.shape}; expected one of each an image")
     if len(radius) < 3 or (counts == counts[0]).all():
         raise InputError(
-            f"{len(counts)} images with {len(np.unique(counts))} different numbers of labels; expected 3 images or more, and "
-            "images with few labels and with many"
+            f"{len(counts)} images with {len(np.unique(counts))} different numbers of labels; expected 3 images or more, "
+            "some with few labels and some with many"
         )
     if not np.isfinite(radius).all():
         raise InputError("a radius is not finite; expected norms of points or encodings")
@@ -71,7 +71,7 @@ def label_uncertainty(radius: ArrayLike, counts: ArrayLike, *, draws: int = 1000
     own = [radius[counts == count] for count in distinct]
     spread = [
         class_bootstrap(values[:, None], np.arange(len(values)), draws=draws, seed=seed)[0]
-        if draws
+        if draws and len(values) > 1
         else np.full(2, np.nan)
         for values in own
     ]

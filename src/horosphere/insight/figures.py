@@ -125,7 +125,7 @@ def label_counts(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray, n
         # An interval from a handful of images says less than it looks: these are pale.
         for enough, alpha in ((images >= 5, 1.0), (images < 5, 0.35)):
             low, high = means - intervals[:, 0], intervals[:, 1] - means
-            errors = np.nan_to_num(np.stack([low, high])).clip(0)
+            errors = np.stack([low, high]).clip(0)  # NaN, of one image alone, draws no bar
             axes.errorbar(
                 counts[enough], means[enough], errors[:, enough], fmt="o", color=BLUE, alpha=alpha, capsize=3, ms=5, lw=1.5
             )

@@ -82,9 +82,7 @@ def image_sheet(rows: Sequence[tuple[str, Sequence[tuple[np.ndarray, str]]]], ga
     columns = max(len(images) for _, images in rows)
     space = 0 if gap_after is None else 0.4
     figure = Figure(figsize=(columns + 2.4 + space, len(rows) * ROW), dpi=110)
-    axes = figure.add_axes(
-        (0, 0, 1, 1), xlim=(-0.1, columns + 2.3 + space), ylim=(len(rows) * ROW, 0), autoscale_on=False
-    )
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.1, columns + 2.3 + space), ylim=(len(rows) * ROW, 0), autoscale_on=False)
     axes.axis("off")
     for line, (name, images) in enumerate(rows):
         y = line * ROW
@@ -100,7 +98,7 @@ def image_sheet(rows: Sequence[tuple[str, Sequence[tuple[np.ndarray, str]]]], ga
 class BoxMark:
     """A box to draw: left, top, right, bottom in pixels, words above it, and its colour."""
 
-    box: tuple[float, float, float, float]
+    box: Sequence[float] | np.ndarray
     words: str
     colour: str
     dashed: bool = False
@@ -126,7 +124,7 @@ def box_sheet(panels: Sequence[tuple[np.ndarray, str, Sequence[BoxMark]]], colum
                 style = "--" if mark.dashed else "-"
                 axes.add_patch(
                     Rectangle(
-                        (left, top), right - left, bottom - top, fill=False, edgecolor=mark.colour, lw=1.6, linestyle=style
+                        (left, top), right - left, bottom - top, fill=False, edgecolor=mark.colour, lw=1.4, linestyle=style
                     )
                 )
                 if mark.words:
@@ -134,7 +132,7 @@ def box_sheet(panels: Sequence[tuple[np.ndarray, str, Sequence[BoxMark]]], colum
                         left,
                         top,
                         mark.words,
-                        fontsize=7,
+                        fontsize=6,
                         color="white",
                         va="bottom" if top > 12 else "top",
                         clip_on=True,

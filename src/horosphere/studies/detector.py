@@ -54,7 +54,9 @@ class PyramidBackbone(nn.Module):
             self.indices = [strides[stride] for stride in self.strides]
             widths = [maps[i][0] for i in self.indices]
         if not self.indices:
-            raise InputError(f"{type(encoder).__name__} has maps of the strides {sorted(strides)}; expected some of {STRIDES}")
+            raise InputError(
+                f"{type(encoder).__name__} has maps of the strides {sorted(strides)}; expected some of {STRIDES}"
+            )
         self.pyramid = FeaturePyramidNetwork(widths, channels, LastLevelMaxPool())
 
     def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
@@ -91,8 +93,9 @@ def make_detector(
 ) -> FasterRCNN:
     """Faster R-CNN, or for segmentation Mask R-CNN, over a model's encoder, which is taken over and not copied.
 
-    Vision transformers see images of any size by resampled position embeddings. The detector takes and gives what torchvision's detectors do: a list of float images (C, H, W) in [0, 1], of any size; class 0 is
-    the background. All of the encoder trains, but for frozen batch norms.
+    Vision transformers see images of any size by resampled position embeddings. The detector takes and gives what
+    torchvision's do: a list of float images (C, H, W) in [0, 1], of any size; class 0 is the background. All of the encoder
+    trains, but for frozen batch norms.
 
     Args:
         model: whose encoder and preprocessing to take.

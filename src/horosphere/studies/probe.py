@@ -51,7 +51,8 @@ def probe(config: ProbeConfig, *, progress: bool = True) -> dict[str, Any]:
     linear = linear_probe(x, labels, y, config, classes=len(present), device=model.device, progress=progress)
     votes = neighbour_votes(x, labels, y, k=config.neighbours, temperature=config.temperature, device=model.device)
     rows = {
-        "linear": {"lr": config.lr, "loss": linear.loss, "train_top1": linear.train_top1} | _scores(linear.logits, place, config),
+        "linear": {"lr": config.lr, "loss": linear.loss, "train_top1": linear.train_top1}
+        | _scores(linear.logits, place, config),
         "neighbours": {"k": config.neighbours, "temperature": config.temperature} | _scores(votes, place, config),
     }
     return {
@@ -114,10 +115,12 @@ def _relabelled(data: RetrievalData, like: RetrievalData) -> RetrievalData:
     strange = sorted(set(names) - set(known))
     if strange:
         raise InputError(
-            f"{data.name} has {len(strange)} classes that {like.name} does not train, first {strange[0]!r}; a probe judges on "
-            "the classes that it learned: give --test with the same class names as --data"
+            f"{data.name} has {len(strange)} classes that {like.name} does not train, first {strange[0]!r}; a probe judges "
+            "on the classes that it learned: give --test with the same class names as --data"
         )
-    return replace(data, labels=np.array([known[name] for name in names]), classes=like.classes, superclasses=like.superclasses)
+    return replace(
+        data, labels=np.array([known[name] for name in names]), classes=like.classes, superclasses=like.superclasses
+    )
 
 
 def _encoded(model: Embedder, data: RetrievalData, config: ProbeConfig, progress: bool) -> tuple[RetrievalData, Failures]:
@@ -151,8 +154,8 @@ def linear_probe(
 ) -> LinearProbe:
     """Train one linear layer on features (n, d) with labels (n,) from 0 on, by SGD, and apply it to `test` (m, d).
 
-    As published for contrastive encoders (He et al. 2020, §4.1, on which Ge et al. 2023 stand): SGD with momentum 0.9, lr 30,
-    no weight decay, 100 epochs of batches of 256, the rate divided by 10 after 60 and 80; weights start from N(0, 0.01²).
+    As published for contrastive encoders (He et al. 2020, §4.1, on which Ge et al. 2023 stand): SGD with momentum 0.9, rate
+    30, no weight decay, 100 epochs of batches of 256, the rate divided by 10 after 60 and 80; weights start from N(0, 0.01²).
 
     Raises:
         InputError: for one class alone, or a loss that is no number.
@@ -173,7 +176,9 @@ def linear_probe(
     bar = tqdm(range(config.epochs), desc="linear probe", unit="epoch", disable=not progress, leave=False)
     for epoch in bar:
         done = epoch / config.epochs
-        share = 0.5 * (1 + math.cos(math.pi * done)) if config.schedule == "cosine" else 0.1 ** sum(done >= d for d in _DROPS)
+        share = (
+            0.5 * (1 + math.cos(math.pi * done)) if config.schedule == "cosine" else 0.1 ** sum(done >= d for d in _DROPS)
+        )
         for group in optimiser.param_groups:
             group["lr"] = config.lr * share
         losses, right = torch.zeros((), device=device), torch.zeros((), device=device)
@@ -195,7 +200,13 @@ def linear_probe(
 
 
 def neighbour_votes(
-    train: Tensor, labels: Tensor, test: Tensor, *, k: int = 200, temperature: float = 0.07, device: torch.device | str = "cpu"
+    train: Tensor,
+    labels: Tensor,
+    test: Tensor,
+    *,
+    k: int = 200,
+    temperature: float = 0.07,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Votes of the k nearest training features by cosine, exp(cosine / temperature) each (Wu et al. 2018): (m, classes).
 
@@ -243,9 +254,11 @@ def probe_table(report: dict[str, Any]) -> str:
         f"{100 * linear['train_top1']:.1f}; features of {report['width']} columns, mean norm {report['norm']:.3g}"
     )
     lines.append(
-        f"{report['classes']:,} classes, {report['train_images']:,} images to learn from, {report['test_images']:,} to judge on; "
-        "95 % intervals over test images"
+        f"{report['classes']:,} classes, {report['train_images']:,} images to learn from, {report['test_images']:,} to judge "
+        "on; 95 % intervals over test images"
     )
     if count := report["failures"]["count"]:
-        lines.append(f"{count:,} images could not be read and are left out, first: {next(iter(report['failures']['first']))}")
+        lines.append(
+            f"{count:,} images could not be read and are left out, first: {next(iter(report['failures']['first']))}"
+        )
     return "\n".join(lines)

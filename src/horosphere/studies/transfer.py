@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,17 @@ from tqdm import tqdm
 from .. import build, insight
 from ..config import TransferConfig
 from ..config import read as read_config
-from ..data import Failures, SceneData, detection_batches, encode_masks, load_scenes, run_lengths, whole_scenes
+from ..data import (
+    Failures,
+    SceneData,
+    as_tensor,
+    detection_batches,
+    encode_masks,
+    load_scenes,
+    mapped,
+    read_scene,
+    run_lengths,
+)
 from ..errors import InputError
 from ..evaluation import DetectionReport, Objects, average_precision
 from ..files import replacing, write_text
@@ -34,7 +45,7 @@ DETECTOR, REPORT, PICTURE = "detector.safetensors", "transfer.json", "detections
 #: Shares of the steps after which the step schedule divides the rate by 10 (the 1× schedule's 8 and 11 of 12 epochs).
 _DROPS = (8 / 12, 11 / 12)
 #: Scenes shown, and the least score of a box that is drawn.
-_SHOWN, _DRAWN = 6, 0.5
+_SHOWN, _DRAWN = 6, 0.7
 
 
 def transfer(config: TransferConfig, folder: str | Path | None = None, *, progress: bool = True) -> Path:
@@ -167,7 +178,9 @@ class _Study:
                 saves = step == config.steps or step % config.checkpoint_every == 0
                 if step == config.steps or step % config.log_every == 0 or saves:
                     if not math.isfinite(value.item()):
-                        raise InputError(f"the loss is {value.item()} at step {step}: lower --lr; {run.folder} keeps its checkpoint")
+                        raise InputError(
+                            f"the loss is {value.item()} at step {step}: lower --lr; {run.folder} keeps its checkpoint"
+                        )
                     bar.set_postfix(loss=f"{value.item():.3f}")
                     parts = {name: part.item() for name, part in losses.items()}
                     metrics.write(step, {"loss": value.item(), "lr": optimiser.param_groups[0]["lr"]} | parts)
@@ -188,15 +201,15 @@ class _Study:
     def _detect(self, progress: bool) -> tuple[list[int], list[Objects]]:
         """Positions of the scenes that can be read, and what is found in each."""
         positions, found = [], []
-        scenes = whole_scenes(self.judged, self.channels, workers=self.config.workers)
+        scenes = mapped(partial(read_scene, self.judged, channels=self.channels), len(self.judged), self.config.workers)
         bar = tqdm(scenes, total=len(self.judged), unit="img", desc="detecting", disable=not progress, dynamic_ncols=True)
         self.detector.eval()
         with torch.inference_mode():
-            for position, image, reason in bar:
-                if image is None:
+            for position, pixels, reason in bar:
+                if pixels is None:
                     self._note([(str(self.judged.ids[position]), reason)])
                     continue
-                (result,) = self.detector([image.to(self.device).float() / 255])
+                (result,) = self.detector([as_tensor(pixels).to(self.device).float() / 255])
                 result = {name: tensor.cpu().numpy() for name, tensor in result.items()}
                 masks = encode_masks(result["masks"][:, 0] > 0.5) if self.masks else None
                 positions.append(position)
@@ -205,18 +218,17 @@ class _Study:
 
     def _picture(self, positions: list[int], found: list[Objects]):
         shown = np.linspace(0, len(positions) - 1, min(_SHOWN, len(positions))).round().astype(int)
-        scenes = self.judged.take([positions[i] for i in shown])
         panels = []
-        for i, (_, image, _) in zip(shown, whole_scenes(scenes, self.channels), strict=True):
-            assert image is not None  # it was read a moment ago
+        for i in shown:
             each, truth = found[i], _truth(self.judged, positions[i], False)
             boxes = [
-                insight.BoxMark(tuple(box), f"{self.classes[label]} {score:.2f}", BLUE)
+                insight.BoxMark(box, f"{self.classes[label]} {score:.2f}", BLUE)
                 for box, label, score in zip(each.boxes, each.labels, each.scores, strict=True)
                 if score >= _DRAWN
             ]
-            known = [insight.BoxMark(tuple(box), "", ORANGE, dashed=True) for box in truth.boxes]
-            panels.append((image.permute(1, 2, 0).numpy(), Path(self.judged.ids[positions[i]]).name, [*known, *boxes]))
+            known = [insight.BoxMark(box, "", ORANGE, dashed=True) for box in truth.boxes]
+            pixels = read_scene(self.judged, positions[i], self.channels)
+            panels.append((pixels, Path(self.judged.ids[positions[i]]).name, [*known, *boxes]))
         return insight.box_sheet(panels)
 
     def _facts(self, report: DetectionReport) -> dict[str, Any]:
@@ -256,10 +268,14 @@ def transfer_table(report: dict[str, Any]) -> str:
     lines += ["  ".join([f"{kind:<{width}}", *(_percent(values[name]) for name in names)]) for kind, values in rows]
     lines += ["", "  ".join([f"{'class':<{width}}", f"{'AP':>9}", f"{'AP50':>9}", f"{'objects':>9}"])]
     for name, values in sorted(report["per_class"].items(), key=lambda item: -item[1]["objects"]):
-        lines.append("  ".join([f"{name:<{width}}", *(_percent(values[key]) for key in ("AP", "AP50")), f"{values['objects']:9,}"]))
+        lines.append(
+            "  ".join([f"{name:<{width}}", *(_percent(values[key]) for key in ("AP", "AP50")), f"{values['objects']:9,}"])
+        )
     lines.append(f"{report['objects']:,} objects in {report['images']:,} images of {report['data']} ({report['judged_on']})")
     if count := report["failures"]["count"]:
-        lines.append(f"{count:,} images could not be read and are left out, first: {next(iter(report['failures']['first']))}")
+        lines.append(
+            f"{count:,} images could not be read and are left out, first: {next(iter(report['failures']['first']))}"
+        )
     return "\n".join(lines)
 
 

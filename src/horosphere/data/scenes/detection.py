@@ -8,11 +8,10 @@ import torch
 from torch.utils.data import Dataset
 
 from ...errors import InputError
-from ..crops import open_scene
-from ..decoding import UnreadableImage
 from ..loading import Failures, first_readable, prepared
 from .dataset import SceneData
 from .masks import decode_mask
+from .views import read_scene
 
 # First words of the random streams here.
 _ORDER, _FLIP, _REPLACEMENT = 11, 12, 13  # no other stream of the data has these
@@ -66,13 +65,6 @@ def detection_batches(
     yield from prepared(_Scenes(data, channels, masks, seed, usable), tasks(), workers)
 
 
-def whole_scenes(
-    data: SceneData, channels: int = 3, *, workers: int = 0
-) -> Iterator[tuple[int, torch.Tensor | None, str]]:
-    """Yield (position, image uint8 (C, H, W), "") in order; for an image that cannot be read, None and the reason."""
-    yield from prepared(_Images(data, channels), range(len(data)), workers)
-
-
 def _wanted(data: SceneData, i: int, masks: bool) -> np.ndarray:
     keep = data.labels[i] >= 0
     if masks:
@@ -80,22 +72,10 @@ def _wanted(data: SceneData, i: int, masks: bool) -> np.ndarray:
     return keep
 
 
-def _pixels(data: SceneData, i: int, channels: int) -> torch.Tensor:
-    """Scene `i`, uint8 (C, H, W). Raises UnreadableImage, also where the boxes are for another size."""
-    picture = open_scene(data.images.read(i), data.sizes[i], channels, name=str(data.ids[i]))
-    pixels = torch.from_numpy(np.array(picture.pixels(channels)))
-    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
-
-
-class _Images(Dataset):
-    def __init__(self, data, channels):
-        self.data, self.channels = data, channels
-
-    def __getitem__(self, i):
-        try:
-            return i, _pixels(self.data, i, self.channels), ""
-        except UnreadableImage as error:
-            return i, None, error.reason
+def as_tensor(pixels: np.ndarray) -> torch.Tensor:
+    """uint8 (H, W[, C]) as (C, H, W), a copy."""
+    tensor = torch.from_numpy(np.array(pixels))
+    return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
 
 
 class _Scenes(Dataset):
@@ -124,13 +104,16 @@ class _Scenes(Dataset):
 
     def _read(self, i, step, place) -> Scene:
         data, keep = self.data, _wanted(self.data, i, self.masks)
-        image, boxes = _pixels(data, i, self.channels), torch.from_numpy(data.boxes[i][keep])
+        image, boxes = as_tensor(read_scene(data, i, self.channels)), torch.from_numpy(data.boxes[i][keep])
         masks = None
         if self.masks:
             kept = [mask for mask, good in zip(data.masks[i], keep, strict=True) if good]
             masks = torch.from_numpy(np.stack([decode_mask(mask, data.sizes[i]) for mask in kept]))
         if np.random.default_rng([_FLIP, self.seed, step, place]).random() < 0.5:
             width = image.shape[-1]
-            image, boxes = image.flip(-1), torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+            image, boxes = (
+                image.flip(-1),
+                torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1),
+            )
             masks = None if masks is None else masks.flip(-1)
         return Scene(image, boxes, torch.from_numpy(data.labels[i][keep]), masks)
