@@ -14,6 +14,7 @@ import yaml
 from ..errors import InputError
 from ..files import write_text
 from .retrieval import Config
+from .study import TransferConfig
 
 #: Configs by what a file calls them.
 KINDS = {"retrieval": Config}
@@ -22,12 +23,12 @@ KINDS = {"retrieval": Config}
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
-def to_yaml(config: Config) -> str:
+def to_yaml(config: Config | TransferConfig) -> str:
     """The complete config as YAML, in the order of its fields."""
     return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, default_flow_style=None, width=120)
 
 
-def write(config: Config, path: Path) -> None:
+def write(config: Config | TransferConfig, path: Path) -> None:
     """Write the complete config as YAML, all of it or nothing."""
     write_text(path, to_yaml(config))
 

@@ -26,6 +26,7 @@ from .scenes import (
     run_lengths,
     scene_and_objects,
     scene_batches,
+    steps_per_epoch,
     with_proposals,
 )
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
@@ -73,6 +74,7 @@ __all__ = [
     "save_arrays",
     "scene_and_objects",
     "scene_batches",
+    "steps_per_epoch",
     "training_batches",
     "training_view",
     "with_proposals",

@@ -32,8 +32,8 @@ class SceneViews(NamedTuple):
 
     first: torch.Tensor
     second: torch.Tensor
-    scene: torch.Tensor
-    object: torch.Tensor
+    scene: torch.Tensor | None = None
+    object: torch.Tensor | None = None
 
 
 def scene_views(
@@ -45,20 +45,24 @@ def scene_views(
     generator: np.random.Generator,
     *,
     name: str = "image",
+    scenes: bool = True,
 ) -> SceneViews:
     """The views of `scene_boxes`, resized without keeping their shapes, each with colours of its own.
 
+    Without `scenes` there are the same two views of the object, and neither the scene nor the object.
     `size` is the width and height that the boxes (m, 4) refer to: an image of another size raises UnreadableImage.
     """
     picture = open_scene(image, size, preprocessing.channels, name=name)
     drawn = scene_boxes(picture.size, boxes, crops, generator)
-    return SceneViews(*(recoloured(crop(picture, box, preprocessing), crops, generator) for box in drawn))
+    return SceneViews(
+        *(recoloured(crop(picture, box, preprocessing), crops, generator) for box in (drawn if scenes else drawn[:2]))
+    )
 
 
 def scene_boxes(size: tuple[int, int], boxes: np.ndarray, crops: SceneCrops, generator: np.random.Generator) -> SceneBoxes:
     """An object drawn among the boxes (m, 4) of an image, two random crops of windows around it, and a scene with it.
 
-    `size` is width and height of the image; m is at least 2.
+    `size` is width and height of the image. Where m is 1 the scene is the object.
     """
     chosen = int(generator.integers(len(boxes)))
     views = []

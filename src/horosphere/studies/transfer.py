@@ -18,6 +18,7 @@ from tqdm import tqdm
 from .. import build, insight
 from ..config import TransferConfig
 from ..config import read as read_config
+from ..config import write as write_config
 from ..data import (
     Failures,
     SceneData,
@@ -61,7 +62,7 @@ def transfer(config: TransferConfig, folder: str | Path | None = None, *, progre
     config = _rooted(config)
     study = _Study(config)
     run = Run.at(folder, "transfer")
-    run.begin(config)
+    write_config(config, run.config_path)
     study.finish(run, progress)
     return run.folder
 

@@ -53,7 +53,7 @@ def work(
         processes: how many work at a time; on a machine with GPUs each has one of them, in turn. 1 is this process itself.
         threads: torch's, of each process; by default they share what torch would take.
 
-    A worker process that dies fails its job, and another takes its place. Raises KeyboardInterrupt on Ctrl-C, after every process
+    A worker that dies fails its job, and another takes its place. Raises KeyboardInterrupt on Ctrl-C, after every process
     has written its checkpoint. Where this process is killed, the workers end by themselves.
     """
     waiting, free, busy = deque(jobs), [], {}
@@ -114,8 +114,9 @@ class _Worker:
         self.connection, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
         # Not a daemon, which may have no children: a run may have workers that decode.
-        self.process = context.Process(target=_serve, args=(theirs, place, threads), daemon=False)
-        self.process.start()
+        self.process = context.Process(target=_serve, args=(theirs, threads), daemon=False)
+        with _visible_gpu(place):
+            self.process.start()
         theirs.close()  # so that the end of the process is the end of the connection
         self._busy = False
 
@@ -140,13 +141,28 @@ class _Worker:
         self.connection.close()
 
 
-def _serve(connection: Connection, place: int, threads: int) -> None:
+@contextlib.contextmanager
+def _visible_gpu(place: int):
+    """A process started in here sees one GPU, those in turn; where there is none, nothing changes."""
+    name = "CUDA_VISIBLE_DEVICES"
+    before = os.environ.get(name)
+    devices = before.split(",") if before else [str(device) for device in range(torch.cuda.device_count())]
+    if not devices:
+        yield
+        return
+    os.environ[name] = devices[place % len(devices)]
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        os.environ |= {} if before is None else {name: before}
+
+
+def _serve(connection: Connection, threads: int) -> None:
     """A worker's life: jobs, one after the other, until the other side is gone."""
     # Ctrl-C in a terminal reaches its whole group of processes; this one is told by its parent, once.
     os.setsid()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if devices := _gpus():
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[place % len(devices)]
     torch.set_num_threads(threads)
     data = _Data()
     with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
@@ -162,13 +178,6 @@ def _end_with_parent() -> None:
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
-
-
-def _gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES may name here."""
-    if named := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        return named.split(",")
-    return [str(device) for device in range(torch.cuda.device_count())]
 
 
 class _Data:
