@@ -26,6 +26,8 @@ MOMENTUM = 0.9
 _DROPS = (0.6, 0.8)
 #: Test images compared with all training images at a time.
 _CHUNK = 1024
+#: A first loss of this many times that of chance speaks of too high a rate.
+_HIGH = 10
 
 
 def probe(config: ProbeConfig, *, progress: bool = True) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def probe(config: ProbeConfig, *, progress: bool = True) -> dict[str, Any]:
     linear = linear_probe(x, labels, y, config, classes=len(present), device=model.device, progress=progress)
     votes = neighbour_votes(x, labels, y, k=config.neighbours, temperature=config.temperature, device=model.device)
     rows = {
-        "linear": {"lr": config.lr, "loss": linear.loss, "train_top1": linear.train_top1}
+        "linear": {"lr": config.lr, "first_loss": linear.first_loss, "loss": linear.loss, "train_top1": linear.train_top1}
         | _scores(linear.logits, place, config),
         "neighbours": {"k": config.neighbours, "temperature": config.temperature} | _scores(votes, place, config),
     }
@@ -134,10 +136,11 @@ def _encoded(model: Embedder, data: RetrievalData, config: ProbeConfig, progress
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """What a linear probe found: logits of the test images (m, classes), and of the training images its last mean loss and
-    top-1."""
+    """What a linear probe found: logits of the test images (m, classes), and of the training images the mean loss of its
+    first and its last epoch, and top-1."""
 
     logits: Tensor
+    first_loss: float
     loss: float
     train_top1: float
 
@@ -155,7 +158,7 @@ def linear_probe(
     """Train one linear layer on features (n, d) with labels (n,) from 0 on, by SGD, and apply it to `test` (m, d).
 
     As published for contrastive encoders (He et al. 2020, §4.1, on which Ge et al. 2023 stand): SGD with momentum 0.9, rate
-    30, no weight decay, 100 epochs of batches of 256, the rate divided by 10 after 60 and 80; weights start from N(0, 0.01²).
+    30, no weight decay, 100 epochs of batches of 256, the rate divided by 10 after 60 and 80; weights start from N(0, 1e-4).
 
     Raises:
         InputError: for one class alone, or a loss that is no number.
@@ -172,7 +175,7 @@ def linear_probe(
     nn.init.zeros_(layer.bias)
     layer.to(device)
     optimiser = torch.optim.SGD(layer.parameters(), config.lr, momentum=MOMENTUM, weight_decay=config.weight_decay)
-    loss, right = math.nan, 0
+    first, loss, right = math.nan, math.nan, torch.zeros(())
     bar = tqdm(range(config.epochs), desc="linear probe", unit="epoch", disable=not progress, leave=False)
     for epoch in bar:
         done = epoch / config.epochs
@@ -194,9 +197,10 @@ def linear_probe(
         loss = losses.item() / len(train)
         if not math.isfinite(loss):
             raise InputError(f"the loss of the linear probe is {loss} in epoch {epoch + 1}: lower --lr, now {config.lr:g}")
-        bar.set_postfix(loss=f"{loss:.3f}")
+        first = loss if epoch == 0 else first
+        bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
     with torch.no_grad():
-        return LinearProbe(layer(test).cpu(), loss, float(right) / len(train))
+        return LinearProbe(layer(test).cpu(), first, loss, float(right) / len(train))
 
 
 def neighbour_votes(
@@ -254,9 +258,14 @@ def probe_table(report: dict[str, Any]) -> str:
         f"{100 * linear['train_top1']:.1f}; features of {report['width']} columns, mean norm {report['norm']:.3g}"
     )
     lines.append(
-        f"{report['classes']:,} classes, {report['train_images']:,} images to learn from, {report['test_images']:,} to judge "
-        "on; 95 % intervals over test images"
+        f"{report['classes']:,} classes, {report['train_images']:,} images to learn from, {report['test_images']:,} to "
+        "judge on; 95 % intervals over test images"
     )
+    if linear["first_loss"] > _HIGH * math.log(report["classes"]):
+        lines.append(
+            f"the loss of the first epoch was {linear['first_loss']:,.0f}: the rate is high for features of this norm; compare "
+            "with a lower --lr, or --standardise"
+        )
     if count := report["failures"]["count"]:
         lines.append(
             f"{count:,} images could not be read and are left out, first: {next(iter(report['failures']['first']))}"

@@ -121,7 +121,12 @@ def scenes(config: ScenesConfig, folder: str | Path | None = None, *, progress: 
     document = Document("Scenes", subtitle, sections)
     where = _folder(config, folder)
     document.write(where, "scenes")
-    facts: dict[str, Any] = {"horosphere": version("horosphere"), "model": config.describe(), "split": config.split, "least": config.least}
+    facts: dict[str, Any] = {
+        "horosphere": version("horosphere"),
+        "model": config.describe(),
+        "split": config.split,
+        "least": config.least,
+    }
     facts |= {
         "seed": config.seed,
         "failures": {"count": len(study.failures), "first": dict(list(study.failures.items())[:20])},
@@ -371,9 +376,7 @@ class _Study:
             distances = _distances(look, scene, start + 1 + torch.arange(len(boxes)))
             start += 1 + len(boxes)
             marks = [
-                insight.BoxMark(
-                    box, f"{'odd ' if strange else ''}{d:.2f}", PURPLE if strange else BLUE
-                )
+                insight.BoxMark(box, f"{'odd ' if strange else ''}{d:.2f}", PURPLE if strange else BLUE)
                 for box, d, strange in zip(boxes, distances, odd, strict=True)
             ]
             sheet.append((pixels, title, marks))
