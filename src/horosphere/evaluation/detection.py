@@ -109,7 +109,7 @@ def average_precision(
                 annotations.append(annotation)
         data = COCO()
         data.dataset = {
-            "images": [{"id": i} for i in range(len(images))],
+            "images": [{"id": i} | _size(each) for i, each in enumerate(images)],
             "categories": [{"id": i, "name": name} for i, name in enumerate(classes)],
             "annotations": annotations,
         }
@@ -135,6 +135,11 @@ def average_precision(
     box, mask = (_stats(results.get(kind)) for kind in ("bbox", "segm"))
     assert box is not None  # boxes are always scored
     return DetectionReport(box, mask, per_class, len(truth), objects)
+
+
+def _size(each: Objects) -> dict[str, int]:
+    """Height and width of an image with masks, where COCO looks for them."""
+    return dict(zip(("height", "width"), each.masks[0]["size"], strict=True)) if each.masks else {}
 
 
 def _stats(evaluation: Any) -> dict[str, float | None] | None:

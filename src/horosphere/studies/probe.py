@@ -263,8 +263,8 @@ def probe_table(report: dict[str, Any]) -> str:
     )
     if linear["first_loss"] > _HIGH * math.log(report["classes"]):
         lines.append(
-            f"the loss of the first epoch was {linear['first_loss']:,.0f}: the rate is high for features of this norm; compare "
-            "with a lower --lr, or --standardise"
+            f"the loss of the first epoch was {linear['first_loss']:,.0f}: the rate is high for features of this norm; "
+            "compare with a lower --lr, or --standardise"
         )
     if count := report["failures"]["count"]:
         lines.append(
