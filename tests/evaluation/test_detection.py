@@ -53,7 +53,7 @@ def test_masks_are_scored_beside_boxes():
     truth = [Objects(BOXES, np.array([0, 0]), None, [encode_masks(pixels[:1])[0], run_lengths(polygon, (100, 100))])]
     half = [Objects(BOXES, np.array([0, 0]), np.ones(2), encode_masks(pixels))]
     report = average_precision(truth, half, ["a"], masks=True)
-    assert report.box["AP"] == pytest.approx(1) and report.mask["AP50"] < 1
+    assert report.box["AP"] == pytest.approx(1) and report.mask["AP75"] < 1
     same = [Objects(BOXES, np.array([0, 0]), np.ones(2), truth[0].masks)]
     assert average_precision(truth, same, ["a"], masks=True).mask["AP"] == pytest.approx(1)
 

@@ -30,7 +30,7 @@ def config(**options):
 
 
 def test_linear_probe_ends_where_logistic_regression_does():
-    (x, labels), (y, truth) = blobs(), blobs(seed=1)
+    (x, labels), (y, _) = blobs(), blobs(seed=1)
     found = linear_probe(x, labels, y, config(lr=0.5, epochs=60, schedule="cosine"), classes=3)
     oracle = LogisticRegression(C=np.inf, max_iter=2000).fit(x, labels)
     agreement = (found.logits.argmax(1).numpy() == oracle.predict(y)).mean()

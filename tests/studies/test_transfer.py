@@ -141,19 +141,18 @@ def test_the_encoder_starts_with_the_models_own_weights():
 
 
 def test_bad_input(shapes, tmp_path):
+    data = tmp_path / "boxes"
+    (data / "train").mkdir(parents=True)
+    for split, name in (("train", "0.png"), ("val", "1.png")):
+        Image.new("RGB", (64, 64)).save(data / "train" / name)
+        text = coco([(0, f"train/{name}", 64, 64)], [box(0, 5, 5, 30, 30)])
+        (data / f"instances_{split}.json").write_text(text)
     with pytest.raises(InputError, match="no masks"):
-        data = tmp_path / "boxes"
-        (data / "train").mkdir(parents=True)
-        Image.new("RGB", (64, 64)).save(data / "train" / "0.png")
-        Image.new("RGB", (64, 64)).save(data / "train" / "1.png")
-        for split, name in (("train", "0.png"), ("val", "1.png")):
-            text = coco([(0, f"train/{name}", 64, 64)], [box(0, 5, 5, 30, 30)])
-            (data / f"instances_{split}.json").write_text(text)
         transfer(config(data, task="segmentation"), tmp_path / "a", progress=False)
     with pytest.raises(InputError, match="does not exist"):
         transfer(config(tmp_path / "none"), tmp_path / "b", progress=False)
+    (data / "instances_val.json").unlink()
     with pytest.raises(InputError, match="only training images"):
-        (data / "instances_val.json").unlink()
         transfer(config(data), tmp_path / "c", progress=False)
     with pytest.raises(InputError, match=r"transfer\.steps is 0"):
         config(shapes, steps=0)

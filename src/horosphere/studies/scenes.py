@@ -109,9 +109,10 @@ def scenes(config: ScenesConfig, folder: str | Path | None = None, *, progress: 
     eye = _Eye(model.to(build.device(config.device)), config.batch, config.run is not None)
     study = _Study(config, eye, model.preprocessing, progress)
     labelled = config.real is not None or config.layout in LAYOUTS
+    marked = None if config.context is None else load_out_of_context(config.context)
     sections, numbers = study.labelled() if labelled else study.boxed()
-    if config.context is not None:
-        more, found = study.marked(config.context)
+    if marked is not None:
+        more, found = study.marked(marked)
         sections, numbers = [*sections, *more], numbers | found
     if study.failures:
         first, reason = next(iter(study.failures.items()))
@@ -188,8 +189,15 @@ class _Study:
         data = load_scenes(config.data, config.layout)
         if config.split != "all":
             data = data.select(config.split)
+        pairs = OutOfContext(
+            # A scene is two objects or more; a lone one may fill the image.
+            data.with_boxes(config.least, 2),
+            least=config.least,
+            seed=config.seed,
+            channels=self.preprocessing.channels,
+        )
         reads = partial(_whole_scene, data, self.preprocessing)
-        kept, (points, encodings) = self._embed(reads, len(data), "scenes", data.ids)
+        kept, (points, encodings) = self._embed(reads, len(data), "scenes")
         looks = self.eye.looks(points, encodings)
         counts = {
             "boxes": np.array([len(data.boxes[i]) for i in kept]),
@@ -200,7 +208,7 @@ class _Study:
         def image(i: int) -> np.ndarray:
             return read_scene(data, kept[i], self.preprocessing.channels)
 
-        pasted, numbers = self._pasted(data)
+        pasted, numbers = self._pasted(pairs)
         dropped = data.describe_dropped()
         sections = [
             self._uncertainty_section(results, f"Left out of the annotations: {dropped}." if dropped else ""),
@@ -215,13 +223,8 @@ class _Study:
             **numbers,
         }
 
-    def _pasted(self, data: SceneData) -> tuple[list[Section], dict[str, Any]]:
-        # A scene is two objects or more; a lone one may fill the image.
-        data = data.with_boxes(self.config.least, 2)
-        pairs = OutOfContext(data, least=self.config.least, seed=self.config.seed, channels=self.preprocessing.channels)
-        kept, (points, encodings) = self._embed(
-            partial(_pair, pairs, self.preprocessing), len(pairs), "pasted", pairs.data.ids
-        )
+    def _pasted(self, pairs: OutOfContext) -> tuple[list[Section], dict[str, Any]]:
+        kept, (points, encodings) = self._embed(partial(_pair, pairs, self.preprocessing), len(pairs), "pasted")
         looks = self.eye.looks(points, encodings)
         # A pair is four views: scene and object with the own object, then with the foreign one.
         own = torch.arange(len(points)).view(-1, 2)
@@ -251,11 +254,10 @@ class _Study:
         section = self._context_section(_PASTED, text, found, pictures, right)
         return [section], {"pasted": found.to_dict() | {"right_pairs": right}}
 
-    def marked(self, root: str) -> tuple[list[Section], dict[str, Any]]:
+    def marked(self, data: SceneData) -> tuple[list[Section], dict[str, Any]]:
         """Objects that a table says are out of context, or not."""
-        data = load_out_of_context(root)
         reads = partial(_objects, data, self.preprocessing)
-        kept, (points, encodings) = self._embed(reads, len(data), "marked", data.ids)
+        kept, (points, encodings) = self._embed(reads, len(data), "marked")
         looks = self.eye.looks(points, encodings)
         counts = [len(data.boxes[i]) for i in kept]
         starts = np.cumsum([0, *(count + 1 for count in counts)])[:-1]
@@ -282,18 +284,18 @@ class _Study:
         section = self._context_section(_MARKED, text, found, [self._boxes(panels, next(iter(looks)), "marked")])
         return [section], {"marked": {"data": data.name, "dropped": data.dropped} | found.to_dict()}
 
-    def _embed(
-        self, views: Callable[[int], Any], count: int, what: str, ids: np.ndarray
-    ) -> tuple[list[int], tuple[Tensor, Tensor]]:
+    def _embed(self, views: Callable[[int], Any], count: int, what: str) -> tuple[list[int], tuple[Tensor, Tensor]]:
         """Which of `count` items can be read, and points and encodings of all their views, in order."""
         kept: list[int] = []
 
         def readable() -> Iterator[Tensor]:
             items = mapped(views, count, self.config.workers)
-            for i, seen, reason in tqdm(items, total=count, desc=what, unit="img", disable=not self.progress, leave=False):
-                if seen is None:
-                    self.failures[str(ids[i])] = reason
-                    tqdm.write(f"skipped {ids[i]}: {reason}", file=sys.stderr)
+            for i, seen, error in tqdm(items, total=count, desc=what, unit="img", disable=not self.progress, leave=False):
+                if error is not None:
+                    # Of a pair it may be the image that the foreign object is from.
+                    if error.name not in self.failures:
+                        tqdm.write(f"skipped {error}", file=sys.stderr)
+                    self.failures[error.name] = error.reason
                 else:
                     kept.append(i)
                     yield seen
@@ -304,16 +306,18 @@ class _Study:
     def _uncertainty(
         self, counts: dict[str, np.ndarray], looks: dict[str, _Look]
     ) -> dict[tuple[str, str], LabelUncertainty]:
-        """By what is counted and whose norm it is."""
+        """By what is counted and whose norm it is; without counts that are all the same."""
         options = {"draws": self.config.bootstrap, "seed": self.config.seed}
         return {
             (what, _norm(name)): label_uncertainty(look.radius.double().numpy(), count, **options)
             for what, count in counts.items()
             for name, look in looks.items()
-            if look.radius is not None
+            if look.radius is not None and len(np.unique(count)) > 1
         }
 
     def _uncertainty_section(self, results: dict[tuple[str, str], LabelUncertainty], note: str) -> Section:
+        if not results:
+            return Section("Label uncertainty", ["All images have the same number of labels: there is nothing to compare."])
         rows = [
             [what, norm, _interval(found.correlation, found.interval, ".3f"), f"{found.images.sum():,}"]
             for (what, norm), found in results.items()

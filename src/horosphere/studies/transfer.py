@@ -206,9 +206,9 @@ class _Study:
         bar = tqdm(scenes, total=len(self.judged), unit="img", desc="detecting", disable=not progress, dynamic_ncols=True)
         self.detector.eval()
         with torch.inference_mode():
-            for position, pixels, reason in bar:
-                if pixels is None:
-                    self._note([(str(self.judged.ids[position]), reason)])
+            for position, pixels, error in bar:
+                if error is not None:
+                    self._note([(error.name, error.reason)])
                     continue
                 (result,) = self.detector([as_tensor(pixels).to(self.device).float() / 255])
                 result = {name: tensor.cpu().numpy() for name, tensor in result.items()}

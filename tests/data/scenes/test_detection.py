@@ -101,7 +101,7 @@ def test_mapped_keeps_order_and_tells_what_cannot_be_read(tmp_path, workers):
     from functools import partial
 
     answers = list(mapped(partial(read_scene, data), 3, workers))
-    assert [i for i, _, _ in answers] == [0, 1, 2] and answers[1][1] is None and answers[1][2]
+    assert [i for i, _, _ in answers] == [0, 1, 2] and answers[1][1] is None and answers[1][2].name == "1.jpg"
     assert answers[0][1].shape == (data.sizes[0][1], data.sizes[0][0], 3)
 
 

@@ -1,6 +1,7 @@
 """Scenes and their objects as a model sees them: whole images and boxes, resized to its square input without chance."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +25,12 @@ def scene_and_objects(pixels: np.ndarray, boxes: Sequence | np.ndarray, preproce
     return torch.stack([crop(picture, whole(box), preprocessing) for box in ((0, 0, width, height), *boxes)])
 
 
-def mapped(function: Callable[[int], object], count: int, workers: int = 0) -> Iterator[tuple[int, object, str]]:
-    """Yield (i, function(i), "") for i from 0 to `count`, by worker processes, in order.
+def mapped(
+    function: Callable[[int], object], count: int, workers: int = 0
+) -> Iterator[tuple[int, Any, UnreadableImage | None]]:
+    """Yield (i, function(i), None) for i from 0 to `count`, by worker processes, in order.
 
-    Where the function raises UnreadableImage this is (i, None, reason). With workers the function must pickle.
+    Where the function raises UnreadableImage this is (i, None, the error). With workers the function must pickle.
     """
     yield from prepared(_Mapped(function), range(count), workers)
 
@@ -38,9 +41,9 @@ class _Mapped(Dataset):
 
     def __getitem__(self, index):
         try:
-            return index, self.function(index), ""
+            return index, self.function(index), None
         except UnreadableImage as error:
-            return index, None, error.reason
+            return index, None, error
         except InputError as error:
             return error  # raised by the parent: from a worker it would arrive wrapped in a traceback's text
 
