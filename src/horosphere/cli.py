@@ -38,6 +38,7 @@ usage: horosphere COMMAND ...
   embed       points of images, with a trained run, into a file
   report      judge a finished run again and rewrite its report.html
   compare     several recipes on equal terms, over seeds, with paired intervals
+  sweep       a recipe over temperatures, curvatures, weights or any option, judged on validation
   probe       tell classes apart from a frozen encoder's output
   scenes      what radius and distance say about scenes and their objects
   transfer    fine-tune a run's encoder as a detector, scored by COCO's AP
@@ -419,7 +420,10 @@ class CompareOptions:
 def compare(arguments: list[str]) -> None:
     """`horosphere compare`."""
     choices = _given(_parse(CompareOptions, "compare", arguments))
-    settings, choose = _settings(choices.pop("set")), _grids(choices.pop("choose"))
+    settings = {name: configs.value(text) for name, text in _pairs(choices.pop("set")).items()}
+    choose = {
+        name: [configs.value(part) for part in text.split(",")] for name, text in _pairs(choices.pop("choose")).items()
+    }
     names, folder = choices.pop("recipes"), choices.pop("study")
     from . import studies
 
@@ -427,28 +431,76 @@ def compare(arguments: list[str]) -> None:
     print(f"{studies.comparison_document(result).text()}\n\nstudy  {folder}\npage   {folder / 'compare.html'}")
 
 
+@dataclass
+class SweepOptions:
+    """Train a recipe with many settings, each judged on held-out training classes: sweep.html has curves and a table.
+
+    Values (--temperature 0.05 0.1 0.2) make a grid, which is trained whole. A range (--temperature 0.05:1 log) is searched by
+    Optuna with --trials settings. The same command goes on with a sweep that was stopped or killed, and extends one by more
+    values or trials. Settings that cannot be trained are recorded as failed."""
+
+    recipe: Positional[str]
+    """A recipe's name, or a config file (.yaml)."""
+    study: Path
+    """The study's folder."""
+    temperature: tuple[str, ...] = ()
+    """loss.temperature."""
+    curvature: tuple[str, ...] = ()
+    """Of all hyperbolic parts."""
+    weight: tuple[str, ...] = ()
+    """Of the last part, such as HypMix's lambda."""
+    dim: tuple[str, ...] = ()
+    """Width of the heads."""
+    batch: tuple[str, ...] = ()
+    """Images a batch, as multiples of batch.images."""
+    set: Annotated[tuple[str, ...], arg(metavar="OPTION=VALUE,VALUE ...")] = ()
+    """Any option: values (optimiser.lr=1e-3,3e-3), a range (optimiser.lr=1e-4:1e-2,log), or one value for all runs."""
+    trials: int | None = None
+    """How many settings to try in ranges."""
+    one_at_a_time: bool = False
+    """Vary each option alone, the others as in the recipe, instead of all combinations."""
+    sphere: bool = False
+    """One sphere in place of the recipe's space as well, over the same temperatures."""
+    learn: tuple[Literal["curvature", "weights"], ...] = ()
+    """In addition, learn these instead of searching them."""
+    processes: int = 1
+    """Runs at a time. On a CPU as many as there are cores is fastest for small models; with GPUs, as many as there are."""
+    threads: int | None = None
+    """torch's threads of each process; by default the processes share the cores."""
+
+
+def sweep(arguments: list[str]) -> None:
+    """`horosphere sweep`."""
+    choices = _given(_parse(SweepOptions, "sweep", arguments))
+    axes = {name: text for name in ("temperature", "curvature", "weight", "dim", "batch") if (text := choices.pop(name))}
+    settings = {}
+    for name, text in _pairs(choices.pop("set")).items():
+        # Paths have commas and colons too.
+        if name not in ("data.root", "model.checkpoint") and ("," in text or ":" in text):
+            axes[name] = text
+        else:
+            settings[name] = configs.value(text)
+    recipe, folder = choices.pop("recipe"), choices.pop("study")
+    from . import studies
+
+    result = studies.sweep(recipe, folder, axes, settings=settings, **choices)
+    print(f"{studies.sweep_document(result).text()}\n\nstudy  {folder}\npage   {folder / 'sweep.html'}")
+
+
 def _given(options) -> dict:
     """The values of a command's options."""
     return {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
 
 
-def _settings(pairs: tuple[str, ...]) -> dict:
-    """OPTION=VALUE as option → value."""
-    settings = {}
+def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    """OPTION=TEXT as option → text."""
+    found = {}
     for pair in pairs:
-        name, equals, value = pair.partition("=")
+        name, equals, text = pair.partition("=")
         if not (name and equals):
             raise InputError(f"{pair!r}: expected OPTION=VALUE, as in training.steps=200")
-        settings[name] = configs.value(value)
-    return settings
-
-
-def _grids(pairs: tuple[str, ...]) -> dict[str, list]:
-    """OPTION=VALUE,VALUE as option → values."""
-    return {
-        name: [configs.value(part) for part in str(text).split(",")]
-        for name, _, text in (pair.partition("=") for pair in pairs if _settings((pair,)))
-    }
+        found[name] = text
+    return found
 
 
 @dataclass
@@ -550,6 +602,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "embed": embed,
     "report": report,
     "compare": compare,
+    "sweep": sweep,
     "probe": probe,
     "scenes": scenes,
     "transfer": transfer,

@@ -129,10 +129,10 @@ def test_colours_keep_to_their_chances():
     assert torch.equal(recoloured(view, PLAIN, rng), view)
     assert torch.equal(recoloured(view, SceneCrops(jitter=0, grey=0, blur=0, flip=1), rng), view.flip(-1))
     grey = recoloured(view, SceneCrops(jitter=0, grey=1, blur=0, flip=0), rng)
-    assert torch.equal(grey, functional.rgb_to_grayscale(view, 3))
+    assert (grey.int() - functional.rgb_to_grayscale(view, 3).int()).abs().max() <= 1
     only = {"jitter": 1, "grey": 0, "blur": 0, "flip": 0, "brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
     near = recoloured(view, SceneCrops(**only), rng)
-    assert (near.int() - view.int()).abs().max() <= 2  # through hue and back
+    assert (near.int() - view.int()).abs().max() <= 4  # 8 bits of hue and back
     brightness = [recoloured(view, SceneCrops(**only | {"brightness": 0.4}), rng).float().mean() for _ in range(200)]
     ratios = torch.stack(brightness) / view.float().mean()
     assert 0.59 < ratios.min() < 0.65 and 1.3 < ratios.max() < 1.41

@@ -107,8 +107,8 @@ def test_large_photographs_are_reduced_and_stay_faithful(tmp_path, monkeypatch):
     held, _, _ = kept(data, preprocessing=preprocessing)
     image, full = held.images.read(1), Image.fromarray(decode(data.images.read(1)))
     assert image.shape == (800, 600, 3)
-    drawn, draw = [], transforms._random_box
-    monkeypatch.setattr(transforms, "_random_box", lambda *a: drawn.append(draw(*a)) or drawn[-1])
+    drawn, draw = [], transforms.random_box
+    monkeypatch.setattr(transforms, "random_box", lambda *a: drawn.append(draw(*a)) or drawn[-1])
     for seed in range(20):
         view = training_view(image, preprocessing, Augmentation(flip=False), np.random.default_rng(seed))
         box = tuple(2 * edge for edge in drawn[-1])

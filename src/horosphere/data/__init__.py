@@ -1,10 +1,11 @@
-"""Images and cached features with their classes and splits, decoded, augmented and batched.
+"""Images, scenes with boxes and cached features, with their classes and splits, decoded, augmented and batched.
 
 Everything exported here may be imported from here. Imports `config` and no other room; `models` and `training` read what
 this room yields.
 """
 
 from ..config import SceneCrops
+from .crops import SceneBoxes, SceneViews, scene_boxes, scene_views
 from .dataset import RetrievalData
 from .decoded import DecodedImages, decode_once
 from .decoding import Picture, UnreadableImage, decode
@@ -50,8 +51,10 @@ __all__ = [
     "RetrievalData",
     "Scene",
     "SceneBatch",
+    "SceneBoxes",
     "SceneCrops",
     "SceneData",
+    "SceneViews",
     "UnreadableImage",
     "ZipImages",
     "as_tensor",
@@ -74,6 +77,8 @@ __all__ = [
     "save_arrays",
     "scene_and_objects",
     "scene_batches",
+    "scene_boxes",
+    "scene_views",
     "steps_per_epoch",
     "training_batches",
     "training_view",

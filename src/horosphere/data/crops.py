@@ -4,7 +4,7 @@ All chance comes from the generator that is passed in. docs/methods.md says wher
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class SceneViews(NamedTuple):
 
 def scene_views(
     image,
-    size: Sequence[int],
+    size: Sequence[int] | np.ndarray,
     boxes: np.ndarray,
     preprocessing: Preprocessing,
     crops: SceneCrops,
@@ -59,12 +59,14 @@ def scene_views(
     )
 
 
-def scene_boxes(size: tuple[int, int], boxes: np.ndarray, crops: SceneCrops, generator: np.random.Generator) -> SceneBoxes:
+def scene_boxes(
+    size: Sequence[int] | np.ndarray, boxes: np.ndarray, crops: SceneCrops, generator: np.random.Generator
+) -> SceneBoxes:
     """An object drawn among the boxes (m, 4) of an image, two random crops of windows around it, and a scene with it.
 
     `size` is width and height of the image. Where m is 1 the scene is the object.
     """
-    chosen = int(generator.integers(len(boxes)))
+    chosen, size = int(generator.integers(len(boxes))), (int(size[0]), int(size[1]))
     views = []
     for _ in range(2):
         left, top, right, bottom = object_window(boxes[chosen], size, crops.window, generator)
@@ -74,7 +76,7 @@ def scene_boxes(size: tuple[int, int], boxes: np.ndarray, crops: SceneCrops, gen
     return SceneBoxes(*views, scene, whole(boxes[chosen]))
 
 
-def open_scene(image, size: Sequence[int], channels: int = 3, *, name: str = "image") -> Picture:
+def open_scene(image, size: Sequence[int] | np.ndarray, channels: int = 3, *, name: str = "image") -> Picture:
     """The image, decoded once for all of its crops. Raises UnreadableImage where it has another size than `size`."""
     picture = Picture(image, name)
     width, height = map(int, size)
@@ -119,6 +121,9 @@ def whole(box) -> Pixels:
 
 def recoloured(view: torch.Tensor, crops: SceneCrops, rng: np.random.Generator) -> torch.Tensor:
     """The view (C, h, w) with colour jitter, grey, blur and flip, each by its chance."""
+    # In Pillow, as published: torchvision's hue and blur of tensors make the whole take 1.6 times as long.
+    # Its functions take images, though they are typed for tensors alone.
+    image: Any = Image.fromarray((view[0] if len(view) == 1 else view.permute(1, 2, 0).contiguous()).numpy())
     if rng.random() < crops.jitter:
         # As torchvision's ColorJitter, whose own draws come from torch's global generator.
         changes = [
@@ -129,23 +134,16 @@ def recoloured(view: torch.Tensor, crops: SceneCrops, rng: np.random.Generator) 
         ]
         for i in rng.permutation(len(changes)):
             change, amount = changes[i]
-            view = change(view, amount)
+            image = change(image, amount)
     if rng.random() < crops.grey:
-        view = functional.rgb_to_grayscale(view, len(view)) if len(view) == 3 else view
+        image = functional.rgb_to_grayscale(image, len(view))
     if rng.random() < crops.blur:
-        view = _blurred(view, float(rng.uniform(*crops.sigma)))
+        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(*crops.sigma))))
     if rng.random() < crops.flip:
-        view = view.flip(-1)
-    return view.contiguous()
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    pixels = torch.from_numpy(np.array(image))
+    return (pixels[None] if len(view) == 1 else pixels.permute(2, 0, 1)).contiguous()
 
 
 def _factor(most: float, rng: np.random.Generator) -> float:
     return float(rng.uniform(max(0.0, 1 - most), 1 + most))
-
-
-def _blurred(view: torch.Tensor, sigma: float) -> torch.Tensor:
-    # Pillow's repeated box blur, as in the published pipeline; torchvision's convolution takes five times as long.
-    pixels = view[0] if len(view) == 1 else view.permute(1, 2, 0)
-    image = Image.fromarray(pixels.contiguous().numpy()).filter(ImageFilter.GaussianBlur(sigma))
-    blurred = torch.from_numpy(np.array(image))
-    return blurred[None] if blurred.ndim == 2 else blurred.permute(2, 0, 1)

@@ -15,7 +15,7 @@ from .contenders import Contender
 from .folder import StudyFolder, same_run
 from .outcome import comparison_document, outcome
 from .progress import Progress
-from .workers import Job, work
+from .workers import Failure, Job, work
 
 #: Factors of a recipe's temperature, tried where the recipe names no choices of its own.
 FACTORS = (0.5, 1.0, 2.0, 4.0)
@@ -97,9 +97,9 @@ def compare(
         study.check()
         bar = Progress(study.jobs_left(), study.jobs_there(), processes, on=progress)
 
-        def finished(job: Job, failure: str | None, seconds: float) -> Iterable[Job]:
+        def finished(job: Job, failure: Failure | None, seconds: float) -> Iterable[Job]:
             if failure is not None:
-                study.failures[job.folder] = failure
+                study.failures[job.folder] = failure.reason
             bar.show(job, failure, seconds)
             following = study.following(job)
             study.write()
@@ -129,7 +129,7 @@ class _Comparison:
         return [
             [
                 Job(
-                    self.place.folder / contender.name / f"choose {_slug(choice)}, seed {seed}",
+                    self.place.folder / contender.name / f"choose {methods.slug(choice)}, seed {seed}",
                     contender.choosing(choice, seed, self.plan["choose_steps"]),
                 )
                 for seed in range(self.plan["choose_seeds"])
@@ -240,8 +240,3 @@ def validation_score(reports: Sequence[dict]) -> tuple[float, float]:
     rows = [report["rows"][report["headline"]] for report in reports]
     k = next(name for name in rows[0] if name.startswith("recall@"))
     return tuple(sum(row[name] for row in rows) / len(rows) for name in (k, "map_at_r"))
-
-
-def _slug(choice: Mapping[str, Any]) -> str:
-    """A choice in a folder's name."""
-    return methods.words(choice).replace("/", "_")

@@ -119,6 +119,11 @@ def words(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{name.removeprefix('loss.')} {short(value)}" for name, value in options.items()) or "as it is"
 
 
+def slug(options: Mapping[str, Any]) -> str:
+    """The same in a folder's name."""
+    return words(options).replace("/", "_")
+
+
 def short(value: Any) -> str:
     """A value as a person writes it."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -7,9 +7,8 @@ from statistics import fmean, stdev
 from . import pictures
 from .contenders import short, words
 from .document import Document, Picture, Section, Table
+from .pictures import metric_title
 from .statistics import holm, paired, verdict
-
-TITLES = {"map_at_r": "MAP@R"}
 
 
 def outcome(plan: dict, entries: Mapping[str, dict]) -> dict:
@@ -96,7 +95,7 @@ def comparison_document(result: dict) -> Document:
         picture = Picture(
             "compare",
             f"Each dot is a seed; diamonds are means with 95 % intervals. The dashed line is the mean of {reference}.",
-            pictures.dots(judged, metrics, reference, TITLES),
+            pictures.dots(judged, metrics, reference),
         )
         note = f"Per cent, mean ± standard deviation over {over}. Under each method: other ways to rank the same images."
         sections.append(Section("On the test classes", [picture, note, _rows(judged, metrics)]))
@@ -105,7 +104,7 @@ def comparison_document(result: dict) -> Document:
         picture = Picture(
             "differences",
             f"Differences to {reference}, paired over seeds, with 95 % intervals. Hollow: the interval holds 0, a tie.",
-            pictures.forest(headline, metrics, TITLES),
+            pictures.forest(headline, metrics),
         )
         note = (
             "In points, paired over seeds, with Student's 95 % interval; p after Holm's correction for the methods. "
@@ -158,10 +157,6 @@ def _each(values: Mapping) -> str:
     return ", ".join(f"{name} {short(value)}" for name, value in values.items())
 
 
-def title(metric: str) -> str:
-    return TITLES.get(metric, metric.replace("recall", "Recall"))
-
-
 def _mean(values: Sequence[float]) -> str:
     spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
     return f"{100 * fmean(values):.1f}{spread}"
@@ -187,7 +182,7 @@ def _rows(judged: Mapping[str, dict], metrics: Sequence[str]) -> Table:
         for row, values in entry["rows"].items():
             top = row == entry["headline"]
             rows.append([name if top else f"– {row}", chosen if top else "", *(_mean(values[metric]) for metric in metrics)])
-    return Table(["ranked by", "chosen", *map(title, metrics)], rows, frozenset(judged))
+    return Table(["ranked by", "chosen", *map(metric_title, metrics)], rows, frozenset(judged))
 
 
 def _differences(headline: Sequence[dict], metrics: Sequence[str], comparisons: Sequence[dict]) -> Table:
@@ -203,7 +198,7 @@ def _differences(headline: Sequence[dict], metrics: Sequence[str], comparisons: 
                 rows.append(cells)
     header = ["method"]
     for metric in metrics:
-        header += [title(metric), "p", "in words"]
+        header += [metric_title(metric), "p", "in words"]
     return Table(header, rows, frozenset(names))
 
 
@@ -220,7 +215,7 @@ def _within(judged: Mapping[str, dict], metrics: Sequence[str]) -> Table:
                     _interval(asdict(difference)) + (", a tie" if difference.interval and difference.holds_zero else "")
                 )
             rows.append(cells)
-    return Table(["ranked by", "what it is", *map(title, metrics)], rows)
+    return Table(["ranked by", "what it is", *map(metric_title, metrics)], rows)
 
 
 def _agreement(judged: Mapping[str, dict]) -> Table:
@@ -257,7 +252,7 @@ def _choices(recipes: Mapping[str, dict], metrics: Sequence[str]) -> Table:
                 remark = f"{edge} is the last value tried: the best may lie beyond"
             score = [f"{100 * choice[key]:.1f}" if choice[key] is not None else "" for key in ("recall", "map_at_r")]
             rows.append([name, words(choice["options"]) + (" *" if best else ""), *score, remark or ""])
-    return Table(["method", "tried", *(map(title, metrics) if metrics else ("Recall", "MAP@R")), "remark"], rows)
+    return Table(["method", "tried", *(map(metric_title, metrics) if metrics else ("Recall", "MAP@R")), "remark"], rows)
 
 
 def _edges(entry: dict) -> str:

@@ -23,8 +23,17 @@ from ..errors import InputError
 from ..runs import Run
 from ..training import resume
 
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run could not be trained, and whether it may be tried again: not where its config cannot be."""
+
+    reason: str
+    again: bool = False
+
+
 #: What a worker answers after Ctrl-C; the run has its checkpoint.
-STOPPED = "stopped"
+STOPPED = Failure("stopped", again=True)
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Job:
 
 def work(
     jobs: Iterable[Job],
-    finished: Callable[[Job, str | None, float], Iterable[Job]],
+    finished: Callable[[Job, Failure | None, float], Iterable[Job]],
     processes: int = 1,
     threads: int | None = None,
 ) -> None:
@@ -49,7 +58,7 @@ def work(
 
     Args:
         jobs: what to train; of each folder one.
-        finished: called after each job, with the reason if it failed and its seconds; the jobs it returns come next.
+        finished: called after each job, with its failure if it has one and its seconds; the jobs it returns come next.
         processes: how many work at a time; on a machine with GPUs each has one of them, in turn. 1 is this process itself.
         threads: torch's, of each process; by default they share what torch would take.
 
@@ -90,7 +99,7 @@ def work(
 
 
 def _work_here(
-    waiting: deque[Job], finished: Callable[[Job, str | None, float], Iterable[Job]], threads: int | None
+    waiting: deque[Job], finished: Callable[[Job, Failure | None, float], Iterable[Job]], threads: int | None
 ) -> None:
     """The same in this process."""
     data, before = _Data(), torch.get_num_threads()
@@ -125,12 +134,13 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):  # it died while it had nothing to do; `finish` finds out
             self.connection.send(job)
 
-    def finish(self) -> tuple[Job, str | None, float]:
+    def finish(self) -> tuple[Job, Failure | None, float]:
         try:
             failure = self.connection.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
-            failure = f"its process ended with {self.process.exitcode}: killed, perhaps for lack of memory"
+            code = self.process.exitcode
+            failure = Failure(f"its process ended with {code}: killed, perhaps for lack of memory", again=True)
         self._busy = False
         return self._job, failure, time.monotonic() - self._began
 
@@ -192,8 +202,8 @@ class _Data:
         return self._data
 
 
-def _do(job: Job, data: _Data) -> str | None:
-    """Train a job to its end; the reason where it cannot be."""
+def _do(job: Job, data: _Data) -> Failure | None:
+    """Train a job to its end."""
     try:
         # A worker whose parent was killed may still be at it for a moment.
         job.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -204,9 +214,9 @@ def _do(job: Job, data: _Data) -> str | None:
     except KeyboardInterrupt:
         return STOPPED
     except InputError as error:
-        return str(error)
+        return Failure(str(error))
     except Exception as error:
         # A fault, of the package or the machine: it is told in full, and the other runs go on.
         print(f"{job.folder}:\n{traceback.format_exc()}", file=sys.stderr)
-        return f"{type(error).__name__}: {error}"
+        return Failure(f"{type(error).__name__}: {error}", again=True)
     return None
