@@ -4,10 +4,11 @@ import dataclasses
 from typing import Any, cast
 
 import numpy as np
+import torch
 
 from . import spaces
 from .config import Config, DataConfig, LibraryConfig, PairwiseConfig, PartConfig, SceneConfig, SceneDataConfig, SpaceConfig
-from .data import RetrievalData, SceneData, load_data, load_scenes, with_proposals
+from .data import Preprocessing, RetrievalData, SceneData, load_data, load_scenes, with_proposals
 from .errors import InputError
 from .losses import Chest, ConvexCombination, Loss, PairwiseCrossEntropy, ProxyAnchor, SceneObjectContrast, SoftTriple
 from .models import Embedder, Projector
@@ -154,7 +155,8 @@ def embedder(config: Config, data: RetrievalData) -> Embedder:
         freeze=options.freeze,
         encoder_options=encoder_options,
     )
-    _set_preprocessing(model, config.data)
+    assert model.preprocessing is not None  # an encoder has one
+    model.set_preprocessing(preprocessing(model.preprocessing, config.data))
     if isinstance(where, spaces.Mixed) and not model.heads.shared:
         for head, weight in zip(model.heads.linears, where.weights, strict=True):
             # A part of weight 0 trains nothing, and several processes would wait for its gradient.
@@ -205,7 +207,8 @@ def projector(config: SceneConfig) -> Projector:
         freeze=options.freeze,
         encoder_options=options.encoder_options,
     )
-    _set_preprocessing(model, config.data)
+    assert model.preprocessing is not None  # an encoder has one
+    model.set_preprocessing(preprocessing(model.preprocessing, config.data))
     return Projector(model, dense=contrast.dense_share > 0)
 
 
@@ -225,18 +228,26 @@ def contrast(config: SceneConfig, model: Embedder) -> SceneObjectContrast:
         )
 
 
-def _set_preprocessing(model: Embedder, data: DataConfig | SceneDataConfig) -> None:
-    """What the weights ask for, with the config's changes."""
-    assert model.preprocessing is not None  # an encoder has one
-    changes: dict[str, Any] = {name: value for name in ("size", "resize") if (value := getattr(data, name)) is not None}
+def preprocessing(own: Preprocessing, config: DataConfig | SceneDataConfig) -> Preprocessing:
+    """What the encoder's weights ask for, with the config's changes."""
+    changes: dict[str, Any] = {name: value for name in ("size", "resize") if (value := getattr(config, name)) is not None}
     if "size" in changes:
         # The share of the image that the weights' own crop keeps stays what it was.
-        changes.setdefault("resize", round(changes["size"] * model.preprocessing.resize / model.preprocessing.size))
-    if (data.mean is None) != (data.std is None):
+        changes.setdefault("resize", round(changes["size"] * own.resize / own.size))
+    if (config.mean is None) != (config.std is None):
         raise InputError("data.mean and data.std belong together; give both or neither")
-    if data.mean is not None:
-        changes["mean"], changes["std"] = data.mean, data.std
-    model.set_preprocessing(dataclasses.replace(model.preprocessing, **changes))
+    if config.mean is not None:
+        changes["mean"], changes["std"] = config.mean, config.std
+    return dataclasses.replace(own, **changes)
+
+
+def device(name: str) -> torch.device:
+    """auto, cpu or cuda as a device. Raises InputError for another name, and for cuda where there is none."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"--device {name}: expected auto, cpu, or cuda where there is a GPU")
+    return torch.device(name)
 
 
 class _as_input_error:

@@ -13,7 +13,18 @@ from tyro.conf import Positional, arg
 
 from . import config as configs
 from . import recipes
-from .config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, Precision, SceneConfig
+from .config import (
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    PartConfig,
+    Precision,
+    ProbeConfig,
+    SceneConfig,
+    ScenesConfig,
+    TransferConfig,
+)
 from .errors import InputError
 
 HELP = """\
@@ -29,6 +40,9 @@ usage: horosphere COMMAND ...
   report      judge a finished run again and rewrite its report.html
   compare     several recipes on equal terms, over seeds, with paired intervals
   sweep       a recipe over temperatures, curvatures, weights or any option, judged on validation
+  probe       tell classes apart from a frozen encoder's output
+  scenes      what radius and distance say about scenes and their objects
+  transfer    fine-tune a run's encoder as a detector, scored by COCO's AP
 
 First steps:
 
@@ -67,12 +81,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parse(options: type, command: str, arguments: list[str], default=None):
+def _parse(options: type, command: str, arguments: list[str], default=None, description: str | None = None):
     """The options of a command from its arguments; `--help` and mistakes end the process, as tyro words them."""
     return tyro.cli(
         options,
         prog=f"horosphere {command}",
-        description=options.__doc__,
+        description=description or options.__doc__,
         args=arguments,
         default=default if default is not None else tyro.MISSING_NONPROP,
     )
@@ -225,7 +239,6 @@ def evaluate(arguments: list[str]) -> None:
         raise InputError("give one thing to judge: a run, a file of points, or --encoder NAME")
     _refuse_useless(options)
     from . import report
-    from .files import write_text
     from .runs import Run
 
     evaluation = EvaluationConfig(
@@ -275,10 +288,16 @@ def evaluate(arguments: list[str]) -> None:
         report.write_per_query(options.per_query, judgement)
         print(f"\nper query  {options.per_query}")
     if options.json:
-        import json
+        _write_json(options.json, judgement.to_dict())
 
-        write_text(options.json, json.dumps(judgement.to_dict(), indent=2) + "\n")
-        print(f"\nnumbers  {options.json}")
+
+def _write_json(path: Path, values: dict) -> None:
+    import json
+
+    from .files import write_text
+
+    write_text(path, json.dumps(values, indent=2) + "\n")
+    print(f"\nnumbers  {path}")
 
 
 #: What each kind of target reads, beside what they all do.
@@ -534,6 +553,64 @@ def show(arguments: list[str]) -> None:
     print(configs.to_yaml(recipe.config()), end="")
 
 
+def probe(arguments: list[str]) -> None:
+    """`horosphere probe`."""
+    config = _parse(ProbeConfig, "probe", arguments)
+    from .studies import probe, probe_table
+
+    report = probe(config)
+    print(probe_table(report))
+    if config.json:
+        _write_json(config.json, report)
+
+
+@dataclass
+class ScenesOptions:
+    """What `horosphere scenes` is told."""
+
+    config: Annotated[ScenesConfig, arg(name="")]
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    """Folder to write to; by default scenes/ in the run's folder, or the first free runs/scenes, runs/scenes-2, ..."""
+
+
+def scenes(arguments: list[str]) -> None:
+    """`horosphere scenes`."""
+    options = _parse(ScenesOptions, "scenes", arguments, description=ScenesConfig.__doc__)
+    from .studies import scenes
+
+    document, folder = scenes(options.config, options.output)
+    print(f"{document.text()}\n\nreport  {folder / 'scenes.html'}")
+
+
+@dataclass
+class TransferOptions:
+    """What `horosphere transfer` is told."""
+
+    config: Annotated[TransferConfig, arg(name="")]
+    output: Annotated[Path | None, arg(aliases=["-o"])] = None
+    """Folder to write to; by default the first free runs/transfer, runs/transfer-2, ..."""
+
+
+def transfer(arguments: list[str]) -> None:
+    """`horosphere transfer`."""
+    if arguments and arguments[0] == "--resume":
+        if len(arguments) != 2:
+            raise InputError("a resumed transfer keeps its own config: horosphere transfer --resume FOLDER")
+        from .studies import resume_transfer
+
+        folder = resume_transfer(Path(arguments[1]))
+    else:
+        options = _parse(TransferOptions, "transfer", arguments, description=TransferConfig.__doc__)
+        from .studies import transfer
+
+        folder = transfer(options.config, options.output)
+    import json
+
+    from .studies import transfer_table
+
+    print(f"\n{transfer_table(json.loads((folder / 'transfer.json').read_text(encoding='utf-8')))}\n\nfolder  {folder}")
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "recipes": list_recipes,
     "show": show,
@@ -543,4 +620,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "report": report,
     "compare": compare,
     "sweep": sweep,
+    "probe": probe,
+    "scenes": scenes,
+    "transfer": transfer,
 }

@@ -29,6 +29,7 @@ from .scenes import (
     SceneModelConfig,
     SceneOptimiserConfig,
 )
+from .study import ModelSource, ProbeConfig, ScenesConfig, TransferConfig
 
 __all__ = [
     "Augmentation",
@@ -42,10 +43,12 @@ __all__ = [
     "LoopConfig",
     "LossConfig",
     "ModelConfig",
+    "ModelSource",
     "OptimiserConfig",
     "PairwiseConfig",
     "PartConfig",
     "Precision",
+    "ProbeConfig",
     "ProxyAnchorConfig",
     "SceneBatchConfig",
     "SceneConfig",
@@ -53,9 +56,11 @@ __all__ = [
     "SceneDataConfig",
     "SceneModelConfig",
     "SceneOptimiserConfig",
+    "ScenesConfig",
     "SoftTripleConfig",
     "SpaceConfig",
     "TrainingConfig",
+    "TransferConfig",
     "changed",
     "flat",
     "read",

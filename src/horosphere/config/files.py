@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..files import write_text
 from .retrieval import Config
 from .scenes import SceneConfig
+from .study import TransferConfig
 
 #: Configs by what a file calls them.
 KINDS = {"retrieval": Config, "scenes": SceneConfig}
@@ -23,26 +24,29 @@ KINDS = {"retrieval": Config, "scenes": SceneConfig}
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
-def to_yaml(config: Config | SceneConfig) -> str:
+def to_yaml(config: Config | SceneConfig | TransferConfig) -> str:
     """The complete config as YAML, in the order of its fields."""
     return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False, default_flow_style=None, width=120)
 
 
-def write(config: Config | SceneConfig, path: Path) -> None:
+def write(config: Config | SceneConfig | TransferConfig, path: Path) -> None:
     """Write the complete config as YAML, all of it or nothing."""
     write_text(path, to_yaml(config))
 
 
-def read(path: Path) -> Config | SceneConfig:
-    """Read a config back. Raises InputError for unreadable YAML, an unknown key or a value of another type."""
+def read(path: Path, kinds: Mapping[str, type] = KINDS):
+    """Read a config back, of one of `kinds`.
+
+    Raises InputError for unreadable YAML, an unknown key or a value of another type.
+    """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read the config {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML: {error}") from None
-    if not isinstance(values, dict) or (kind := KINDS.get(values.get("kind", "retrieval"))) is None:
-        raise InputError(f"{path} is no config: expected sections, and the kind {' or '.join(KINDS)}")
+    if not isinstance(values, dict) or (kind := kinds.get(values.get("kind", "retrieval"))) is None:
+        raise InputError(f"{path} is no config: expected sections, and the kind {' or '.join(kinds)}")
     return _structure(kind, values, "", str(path))
 
 

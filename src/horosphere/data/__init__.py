@@ -14,7 +14,22 @@ from .layouts import LAYOUTS, load_data, load_images
 from .loading import Batch, EmbeddingBatch, Failures, embedding_batches, training_batches
 from .out_of_context import OutOfContext, PastedScene, load_out_of_context
 from .sampler import ClassBalancedSampler
-from .scenes import SceneBatch, SceneData, load_scenes, scene_batches, steps_per_epoch, with_proposals
+from .scenes import (
+    Scene,
+    SceneBatch,
+    SceneData,
+    as_tensor,
+    detection_batches,
+    encode_masks,
+    load_scenes,
+    mapped,
+    read_scene,
+    run_lengths,
+    scene_and_objects,
+    scene_batches,
+    steps_per_epoch,
+    with_proposals,
+)
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
 from .transforms import Augmentation, Preprocessing, evaluation_view, normalise, training_view
 
@@ -34,6 +49,7 @@ __all__ = [
     "Picture",
     "Preprocessing",
     "RetrievalData",
+    "Scene",
     "SceneBatch",
     "SceneBoxes",
     "SceneCrops",
@@ -41,9 +57,12 @@ __all__ = [
     "SceneViews",
     "UnreadableImage",
     "ZipImages",
+    "as_tensor",
     "decode",
     "decode_once",
+    "detection_batches",
     "embedding_batches",
+    "encode_masks",
     "evaluation_view",
     "labels_and_classes",
     "load_arrays",
@@ -51,8 +70,12 @@ __all__ = [
     "load_images",
     "load_out_of_context",
     "load_scenes",
+    "mapped",
     "normalise",
+    "read_scene",
+    "run_lengths",
     "save_arrays",
+    "scene_and_objects",
     "scene_batches",
     "scene_boxes",
     "scene_views",

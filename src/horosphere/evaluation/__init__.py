@@ -1,25 +1,37 @@
-"""How good embeddings are: streamed, exact retrieval metrics with intervals, and the cosine-in-disguise check.
+"""How good embeddings are: streamed, exact retrieval metrics with intervals, the cosine-in-disguise check, what a radius and
+a distance say about scenes, and COCO's average precision.
 
 Imports `spaces`, `errors` and `processes` only. Training calls it between epochs, studies and the command line at the end.
 """
 
 from .bootstrap import class_bootstrap
+from .context import ContextReport, auroc, out_of_context
 from .correlation import CosineAgreement, cosine_agreement, rank_correlation
+from .detection import DetectionReport, Objects, average_precision
 from .hierarchy import Dendrogram, average_linkage, dasgupta_cost, decode, dendrogram_purity, random_dendrogram
 from .report import RetrievalReport
 from .retrieval import evaluate_retrieval
+from .uncertainty import LabelUncertainty, label_uncertainty
 
 __all__ = [
+    "ContextReport",
     "CosineAgreement",
     "Dendrogram",
+    "DetectionReport",
+    "LabelUncertainty",
+    "Objects",
     "RetrievalReport",
+    "auroc",
     "average_linkage",
+    "average_precision",
     "class_bootstrap",
     "cosine_agreement",
     "dasgupta_cost",
     "decode",
     "dendrogram_purity",
     "evaluate_retrieval",
+    "label_uncertainty",
+    "out_of_context",
     "random_dendrogram",
     "rank_correlation",
 ]

@@ -29,13 +29,14 @@ def rank_correlation(a: ArrayLike, b: ArrayLike) -> float:
         raise InputError(f"rank correlation of shapes {a.shape} and {b.shape}; expected two vectors of one length")
     if len(a) < 2 or np.isnan(a).any() or np.isnan(b).any():
         return float("nan")
-    a, b = _ranks(a), _ranks(b)
+    a, b = average_ranks(a), average_ranks(b)
     a, b = a - a.mean(), b - b.mean()
     spread = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / spread) if spread > 0 else float("nan")
 
 
-def _ranks(values: NDArray) -> NDArray[np.float64]:
+def average_ranks(values: NDArray) -> NDArray[np.float64]:
+    """Ranks from 1 of a vector (n,), tied values at their average rank."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[place]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..spaces import Hyperbolic, Sphere
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#767676"
 
 
 def _figure(width: float, height: float):
@@ -142,4 +142,23 @@ def scatter_against_cosine(space: Hyperbolic, points: Tensor, labels, pairs: int
     for handle in legend.legend_handles:
         handle.set_alpha(1)
     axes.grid(alpha=0.3)
+    return figure
+
+
+def label_counts(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]], what: str = "labels") -> Figure:
+    """Mean norm by number of labels, a panel a norm: (name, counts (k,), images (k,), means (k,), intervals (k, 2)) each."""
+    figure = Figure(figsize=(min(12, 5.5 * len(rows)), 3.4), layout="constrained", dpi=110)
+    for i, (name, counts, images, means, intervals) in enumerate(rows):
+        axes = figure.add_subplot(1, len(rows), i + 1)
+        axes.spines[["top", "right"]].set_visible(False)
+        # An interval from a handful of images says less than it looks: these are pale.
+        for enough, alpha in ((images >= 5, 1.0), (images < 5, 0.35)):
+            low, high = means - intervals[:, 0], intervals[:, 1] - means
+            errors = np.stack([low, high]).clip(0)  # NaN, of one image alone, draws no bar
+            axes.errorbar(
+                counts[enough], means[enough], errors[:, enough], fmt="o", color=BLUE, alpha=alpha, capsize=3, ms=5, lw=1.5
+            )
+        axes.set_xlabel(f"{what} in an image (pale: fewer than 5 images)")
+        axes.set_ylabel(f"mean {name}")
+        axes.grid(alpha=0.3)
     return figure

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -74,3 +75,67 @@ def show(axes: Axes, picture: np.ndarray, x: float, y: float, colour: str | None
     )
     if colour:
         axes.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor=colour, linewidth=2.5))
+
+
+def image_sheet(rows: Sequence[tuple[str, Sequence[tuple[np.ndarray, str]]]], gap_after: int | None = None) -> Figure:
+    """A row of images uint8 (H, W[, C]) with words under each, and a name before it; a gap after the first `gap_after`."""
+    columns = max(len(images) for _, images in rows)
+    space = 0 if gap_after is None else 0.4
+    figure = Figure(figsize=(columns + 2.4 + space, len(rows) * ROW), dpi=110)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.1, columns + 2.3 + space), ylim=(len(rows) * ROW, 0), autoscale_on=False)
+    axes.axis("off")
+    for line, (name, images) in enumerate(rows):
+        y = line * ROW
+        axes.text(2.1, y + 0.5, textwrap.fill(name, 22), ha="right", va="center", fontsize=10)
+        for column, (image, words) in enumerate(images):
+            x = column + 2.2 + (space if gap_after is not None and column >= gap_after else 0)
+            show(axes, image, x, y)
+            axes.text(x + 0.5, y + 1, words, ha="center", va="top", fontsize=8)
+    return figure
+
+
+@dataclass(frozen=True)
+class BoxMark:
+    """A box to draw: left, top, right, bottom in pixels, words above it, and its colour."""
+
+    box: Sequence[float] | np.ndarray
+    words: str
+    colour: str
+    dashed: bool = False
+
+
+def box_sheet(panels: Sequence[tuple[np.ndarray, str, Sequence[BoxMark]]], columns: int = 3) -> Figure:
+    """Images uint8 (H, W[, C]) with a title and boxes each; a word that colours alone would say belongs into the words."""
+    columns = min(columns, len(panels))
+    shapes = [image.shape[0] / image.shape[1] for image, _, _ in panels]
+    lines = [range(start, min(start + columns, len(panels))) for start in range(0, len(panels), columns)]
+    heights = [0.25 + 4 * max(shapes[i] for i in line) for line in lines]
+    figure = Figure(figsize=(4.1 * columns, sum(heights)), dpi=110, layout="constrained")
+    grid = figure.add_gridspec(len(lines), columns, height_ratios=heights)
+    for row, line in enumerate(lines):
+        for column, i in enumerate(line):
+            image, title, marks = panels[i]
+            axes = figure.add_subplot(grid[row, column])
+            axes.imshow(image.squeeze(), cmap="gray" if image.squeeze().ndim == 2 else None)
+            axes.set_title(title, fontsize=9)
+            axes.axis("off")
+            for mark in marks:
+                left, top, right, bottom = mark.box
+                style = "--" if mark.dashed else "-"
+                axes.add_patch(
+                    Rectangle(
+                        (left, top), right - left, bottom - top, fill=False, edgecolor=mark.colour, lw=1.4, linestyle=style
+                    )
+                )
+                if mark.words:
+                    axes.text(
+                        left,
+                        top,
+                        mark.words,
+                        fontsize=6,
+                        color="white",
+                        va="bottom" if top > 12 else "top",
+                        clip_on=True,
+                        bbox={"facecolor": mark.colour, "edgecolor": "none", "pad": 1},
+                    )
+    return figure

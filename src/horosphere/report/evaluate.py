@@ -50,7 +50,7 @@ def rewrite_scene_report(run: Run, *, device: str = "auto", workers: int = 2, pr
     config = cast(SceneConfig, run.config)
     config = replace(config, training=replace(config.training, workers=workers))
     judged = build.judged_scenes(config, build.scenes(config, progress))
-    write_scene_report(run, Embedder.load(run.model_path).to(_device(device)), judged, progress=progress)
+    write_scene_report(run, Embedder.load(run.model_path).to(build.device(device)), judged, progress=progress)
 
 
 def evaluate_encoder(
@@ -67,7 +67,7 @@ def evaluate_encoder(
     config = Config(model=model, data=data, evaluation=evaluation)
     loaded = build.data(data)
     judged = build.judged_split(config, loaded)
-    embedder = build.embedder(config, loaded).to(_device(device))
+    embedder = build.embedder(config, loaded).to(build.device(device))
     embedded = embed_data(
         embedder,
         judged,
@@ -127,7 +127,7 @@ def embed_to_file(
         if layout is None:
             raise InputError(f"--split {split} needs --layout: images without labels have no splits")
         data = data.select("train") if split == "train" else build.test_split(data)
-    model = Embedder.load(run.model_path).to(_device(device))
+    model = Embedder.load(run.model_path).to(build.device(device))
     embedded = embed_data(
         model,
         data,
@@ -162,7 +162,7 @@ def write_per_query(path: Path, judgement: Judgement) -> None:
 def _embed_judged(run, evaluation, data, device, workers, progress) -> tuple[Embedder, Embedded]:
     config = Config(data=run.retrieval.data if data is None else data, evaluation=evaluation)
     judged = build.judged_split(config, build.data(config.data))
-    model = Embedder.load(run.model_path).to(_device(device))
+    model = Embedder.load(run.model_path).to(build.device(device))
     return model, embed_data(
         model,
         judged,
@@ -179,11 +179,3 @@ def _space_of(path: Path, arrays: Mapping[str, np.ndarray], space: PartConfig | 
     if "space" not in arrays:
         raise InputError(f"{path} does not say where its points live: add --space sphere, euclidean or hyperbolic")
     return from_description(json.loads(str(arrays["space"][0])))
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
-        raise InputError(f"--device {name}: expected auto, cpu, or cuda where there is a GPU")
-    return torch.device(name)

@@ -1,11 +1,33 @@
-"""Studies, which train several models: compare methods over seeds, and sweep what a method can be set to.
+"""Studies: methods compared and swept, and what a model is worth beyond retrieval: probes, transfer to detection, scenes.
 
-Imports `training` and all below it; the command line calls `compare` and `sweep`.
+Imports `training` and all below it; the command line calls them.
 """
 
 from .compare import compare
 from .curves import sweep_document
+from .detector import make_detector
 from .outcome import comparison_document
+from .probe import LinearProbe, linear_probe, neighbour_votes, probe, probe_table
+from .scenes import scenes
+from .source import load_model
 from .sweep import sweep
+from .transfer import load_detector, resume_transfer, transfer, transfer_table
 
-__all__ = ["compare", "comparison_document", "sweep", "sweep_document"]
+__all__ = [
+    "LinearProbe",
+    "compare",
+    "comparison_document",
+    "linear_probe",
+    "load_detector",
+    "load_model",
+    "make_detector",
+    "neighbour_votes",
+    "probe",
+    "probe_table",
+    "resume_transfer",
+    "scenes",
+    "sweep",
+    "sweep_document",
+    "transfer",
+    "transfer_table",
+]

@@ -22,7 +22,8 @@ class State:
     The sampler and the augmentation are functions of (seed, step), so the step is their whole state.
 
     Args:
-        fabric, run: where it runs, and where it is kept.
+        fabric: where it runs; None for one process without mixed precision.
+        run: where it is kept.
         modules: what has a state by name: the model, and a loss with its proxies or its memory.
         optimiser: theirs.
         failures: images that could not be read, with reasons; more are added while training.
@@ -30,7 +31,7 @@ class State:
 
     def __init__(
         self,
-        fabric: Fabric,
+        fabric: Fabric | None,
         run: Run,
         modules: Mapping[str, nn.Module],
         optimiser: torch.optim.Optimizer,
@@ -44,14 +45,14 @@ class State:
         failures = merge(self._failures)
         own = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None}
         random = collect(own)
-        if self._fabric.global_rank != 0:
+        if self._fabric is not None and self._fabric.global_rank != 0:
             return
         state = {
             "version": VERSION,
             "step": step,
             "modules": {name: module.state_dict() for name, module in self._modules.items()},
             "optimiser": self._optimiser.state_dict(),
-            "scaler": self._fabric.strategy.precision.state_dict(),
+            "scaler": {} if self._fabric is None else self._fabric.strategy.precision.state_dict(),
             "random": random,
             "failures": failures,
         }
@@ -69,9 +70,10 @@ class State:
         for name, module in self._modules.items():
             module.load_state_dict(state["modules"][name])
         self._optimiser.load_state_dict(state["optimiser"])
-        self._fabric.strategy.precision.load_state_dict(state["scaler"])
+        if self._fabric is not None:
+            self._fabric.strategy.precision.load_state_dict(state["scaler"])
         self._failures |= state["failures"]
-        restore_random(state["random"], self._fabric.global_rank)
+        restore_random(state["random"], 0 if self._fabric is None else self._fabric.global_rank)
         return state["step"]
 
 
