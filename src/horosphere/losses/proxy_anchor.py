@@ -11,7 +11,7 @@ from .proxies import ProxyLoss, check
 class ProxyAnchor(ProxyLoss):
     """Each proxy against all images of the batch (Proxy-Anchor, Kim et al., CVPR 2020, Eq. 4), in any space.
 
-    With s = 1 − 2 D/diameter, cosine on the sphere, P the proxies and P⁺ those whose class is in the batch,
+    With s = 1 − 2 D/diameter, cosine on the sphere, P the proxies and P⁺ those whose class is in the batch::
 
         loss = 1/|P⁺| Σ_{p ∈ P⁺} log(1 + Σ_{x of p's class} exp(−scale · (s(x, p) − margin)))
              + 1/|P|  Σ_{p ∈ P}  log(1 + Σ_{x of another class} exp(scale · (s(x, p) + margin)))

@@ -14,7 +14,7 @@ from .proxies import ProxyLoss, check
 class SoftTriple(ProxyLoss):
     """Cross-entropy over classes of several proxies each (SoftTriple, Qian et al., ICCV 2019, Eq. 6 to 8).
 
-    With s = 1 − 2 D/diameter, cosine on the sphere, and w_ck the proxies,
+    With s = 1 − 2 D/diameter, cosine on the sphere, and w_ck the proxies::
 
         S_ic = Σ_k softmax_k(s(x_i, w_ck)/gamma) s(x_i, w_ck)
         loss = mean_i of the cross-entropy of scale · (S_ic − margin [c = y_i])
