@@ -202,6 +202,7 @@ def projector(config: SceneConfig) -> Projector:
         where,
         options.dim,
         layers=2,
+        normalise_encoding=options.normalise_encoding,
         pretrained=options.pretrained,
         checkpoint=options.checkpoint,
         freeze=options.freeze,

@@ -55,6 +55,8 @@ class SceneModelConfig:
     embedding and the first n blocks."""
     dim: int = 128
     """Features of the head."""
+    normalise_encoding: Literal["none", "l2", "layer"] = "none"
+    """What happens to the encoder's output before the head; layer is a LayerNorm without parameters."""
 
     def __post_init__(self):
         check("model", dim=(self.dim, self.dim >= 1, "1 or more"))

@@ -143,11 +143,12 @@ def _small(weight: float) -> SceneConfig:
             encoder_options={"pad_type": "same"},
             checkpoint="data/weights/mobilenetv2_100.safetensors",
             freeze="norms",
+            # Their output has a norm near 70: as it is, points would start far out, where the ball's gradient vanishes.
+            normalise_encoding="l2",
         ),
         # Of some 120 scenes: with a longer queue an object would be its own negative. A key encoder that moves in 200 steps.
         contrast=ContrastConfig(weight=weight, queue=64, momentum=0.99),
         batch=SceneBatchConfig(images=32),
-        # At ten times the rate scenes ran away from their objects within 20 steps.
-        optimiser=SceneOptimiserConfig(lr=0.003, clip_norm=5.0),
+        optimiser=SceneOptimiserConfig(lr=0.03, clip_norm=5.0),
         training=LoopConfig(steps=150, workers=0, log_every=10, checkpoint_every=50),
     )
