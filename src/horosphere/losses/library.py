@@ -19,7 +19,8 @@ from torch.nn.utils import parametrize
 from ..errors import InputError
 from ..spaces import Mixed, Space, Sphere
 from .entropy import spread
-from .loss import Loss
+from .loss import Loss, share
+from .proxies import start
 from .scale import chord, similarity
 
 try:
@@ -132,24 +133,16 @@ class LibraryLoss(Loss):
         self.space, self.loss, self.miner = space, loss, miner
         self.memory_start, self.entropy, self.rate = memory_start, entropy, rate
         self.seed, self.steps = int(torch.randint(2**31, ())), 0
-        self._points_checked = False
 
     def forward(self, points: Tensor, labels: Tensor, anchors: slice | None = None) -> Tensor:
-        labels = torch.as_tensor(labels).to(points.device)
-        if points.ndim != 2 or labels.shape != points.shape[:1]:
-            raise ValueError(
-                f"expected points (K, p) and labels (K,); given: {tuple(points.shape)} and {tuple(labels.shape)}"
-            )
-        if not self._points_checked:
-            self.space.check(points.detach())
-            self._points_checked = True
+        labels = self._checked_labels(points, labels).to(points.device)
         with self._own_draws(points.device):
             value = self._value(points, labels)
         if self.entropy:
             value = value + self.entropy * spread(self.space, points)
         self.steps += 1
         # Terms of one batch hang together in too many ways to share them out, so a process takes its part of the whole.
-        return value if anchors is None else value * (len(range(*anchors.indices(len(points)))) / len(points))
+        return value * share(anchors, len(points))
 
     def _value(self, points: Tensor, labels: Tensor) -> Tensor:
         loss = self.loss
@@ -228,11 +221,11 @@ class _Placed(nn.Module):
         points = torch.cat([part(own) for part, own in parts], 1)
         return points.T if self.in_columns else points
 
-    def right_inverse(self, start: Tensor) -> Tensor:
-        """The library's first values, in a clipped ball at half of the clip: the gradient at a clip has no radius."""
-        start = start.T if self.in_columns else start
-        parts = zip(_parts(self.space), _split(self.space, start), strict=True)
-        raw = torch.cat([_start(part, own) for part, own in parts], 1)
+    def right_inverse(self, first: Tensor) -> Tensor:
+        """The library's first values, but off the sphere at the norm where our own proxies start."""
+        first = first.T if self.in_columns else first
+        parts = zip(_parts(self.space), _split(self.space, first), strict=True)
+        raw = torch.cat([own if isinstance(part, Sphere) else start(part, own) for part, own in parts], 1)
         return raw.T if self.in_columns else raw
 
 
@@ -242,13 +235,6 @@ def _parts(space: Space) -> list[Space]:
 
 def _split(space: Space, points: Tensor) -> tuple[Tensor, ...]:
     return space.split(points) if isinstance(space, Mixed) else (points,)
-
-
-def _start(space: Space, vectors: Tensor) -> Tensor:
-    if isinstance(space, Sphere):
-        return vectors
-    norm = space.diameter / 8 if math.isfinite(space.diameter) else 1.0
-    return norm * nn.functional.normalize(vectors, dim=1)
 
 
 class _Memory(losses.CrossBatchMemory):
