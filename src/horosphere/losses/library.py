@@ -64,6 +64,20 @@ BOUNDED = (
 #: The library's names of what stands for classes, and whether it stands there in columns.
 PROXIES = {"proxies": False, "W": True, "fc": True, "weight": True}
 MEASURES = ("distance", "squared", "similarity")
+#: Options that follow from the data and the heads.
+FOLLOW = {"num_classes": "classes", "embedding_size": "dim", "descriptors_dim": "dim"}
+#: Options that the library takes as they come, and divides by or multiplies with at the first batch.
+POSITIVE = (
+    "temperature",
+    "scale",
+    "softmax_scale",
+    "alpha",
+    "gamma",
+    "num_bins",
+    "n_bins",
+    "centers_per_class",
+    "sub_centers",
+)
 
 
 def from_pml(
@@ -102,6 +116,8 @@ def from_pml(
     """
     loss_class, mined = _find(name, losses, space), None
     accepts = _parameters(loss_class)
+    if told := [option for option in FOLLOW if option in options and option in accepts]:
+        raise InputError(f"{name} takes {told[0]} from {FOLLOW[told[0]]}=: leave the option out")
     given = dict(options)
     if "num_classes" in accepts and (name != "MarginLoss" or options.get("learn_beta")):
         given["num_classes"] = _needed(classes, f"{name} learns something for each class", "classes")
@@ -278,6 +294,10 @@ def _make(kind: type, space: Space, options: dict[str, Any]) -> nn.Module:
         raise InputError(
             f"{kind.__name__} has no option {', '.join(sorted(unknown))}; it has: {', '.join(sorted(_parameters(kind)))}"
         )
+    for option in POSITIVE:
+        value = options.get(option)
+        if value is not None and not (isinstance(value, int | float) and value > 0):
+            raise InputError(f"{kind.__name__} with {option}={value!r}: expected a positive number")
     try:
         return kind(distance=distance, **options)
     except (AssertionError, TypeError, ValueError) as error:
