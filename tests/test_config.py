@@ -46,6 +46,8 @@ def test_a_partial_config_takes_the_defaults(tmp_path):
         ("space: {parts: {kind: sphere}}", "a list of"),
         ("model: [1]", "a section with the keys"),
         ("data: {augmentation: {scale: [0.2]}}", "a list of a number"),
+        ("kind: [scenes]", "is no config.*retrieval or scenes"),
+        ("loss: {kind: [chest]}", "loss.kind is .*expected one of pairwise"),
         ("a: [", "not YAML"),
     ],
 )

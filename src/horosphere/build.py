@@ -48,11 +48,12 @@ def loss(config: Config, space: Space, classes: int) -> Loss:
     if options.kind in _PROXY_LOSSES:
         chosen = {name: value for name, value in dataclasses.asdict(options).items() if name != "kind"}
         if options.kind == "chest":
+            _check_weights_of_chest(config.space)
             chosen["seed"] = config.seed
         with _as_input_error():
             return _PROXY_LOSSES[options.kind](space, classes, dim=config.model.dim, **chosen)
     if isinstance(options, LibraryConfig):
-        return _library_loss(options, space, classes, config.model.dim)
+        return _library_loss(config, options, space, classes)
     if not isinstance(options, PairwiseConfig):
         raise InputError(f"loss.kind={options.kind}: there is no such loss")
     shared = {"reduction": options.reduction, "negatives": options.negatives, "precision": options.precision}
@@ -73,15 +74,29 @@ def loss(config: Config, space: Space, classes: int) -> Loss:
         return ConvexCombination(space, losses, space.weights)
 
 
-def _library_loss(config: LibraryConfig, space: Space, classes: int, dim: int) -> Loss:
+def _check_weights_of_chest(config: SpaceConfig) -> None:
+    """CHEST never asks for the mixture's distance, so its weights learn nothing."""
+    if config.learnable_weights:
+        raise InputError("CHEST does not train the mixture's weights: set space.learnable_weights to false")
+    if not all(part.weight for part in config.parts):
+        raise InputError(
+            "CHEST trains both parts, and the head of a part of weight 0 stands still: give both a weight, and search by "
+            "one alone with evaluation.rank_by"
+        )
+
+
+def _library_loss(config: Config, options: LibraryConfig, space: Space, classes: int) -> Loss:
     from .losses import from_pml
 
-    given = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    name, options = given.pop("name"), given.pop("options")
+    size = config.batch.classes * config.batch.images
+    if 0 < options.memory < size:
+        raise InputError(f"loss.memory={options.memory} does not hold a batch of {size} images: raise it, or lower batch")
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    name, of_loss = given.pop("name"), given.pop("options")
     del given["kind"]
-    if clash := given.keys() & options.keys():
+    if clash := given.keys() & of_loss.keys():
         raise InputError(f"loss.options has {', '.join(clash)}, which loss.{clash.pop()} is for")
-    return from_pml(name, space, classes=classes, dim=dim, **given, **options)
+    return from_pml(name, space, classes=classes, dim=config.model.dim, **given, **of_loss)
 
 
 def data(config: DataConfig) -> RetrievalData:

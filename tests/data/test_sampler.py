@@ -87,6 +87,11 @@ def test_refusals(options, said):
         ClassBalancedSampler(np.repeat(np.arange(5), 3), **options)
 
 
+def test_one_class_is_refused():
+    with pytest.raises(InputError, match=r"all of one class.*train on two classes or more"):
+        ClassBalancedSampler(np.full(6, 3), classes=2, images=3)
+
+
 def test_every_ordered_choice_of_images_is_as_likely():
     # 3 of 4 images in order without replacement: 24 choices; 3 of 2 with replacement: 8.
     sampler = ClassBalancedSampler(np.array([7, 7, 7, 7, 5, 5]), classes=2, images=3, seed=1)

@@ -270,6 +270,16 @@ def test_entropy_is_added_with_its_weight():
         ("RankedListLoss", {}, "RankedListLoss with no options.*missing.* 'margin' and 'Tn'"),
         ("FastAPLoss", {"memory": 10}, "FastAPLoss pairs no points of two batches"),
         ("CrossBatchMemory", {}, "give memory="),
+        (
+            "NormalizedSoftmaxLoss",
+            {"temperature": 0},
+            "NormalizedSoftmaxLoss with temperature=0: expected a positive number",
+        ),
+        ("ProxyNCALoss", {"softmax_scale": -9.0}, "softmax_scale=-9.0: expected a positive number"),
+        ("FastAPLoss", {"num_bins": 0}, "num_bins=0: expected a positive number"),
+        ("NTXentLoss", {"temperature": "high"}, "temperature='high': expected a positive number"),
+        ("NormalizedSoftmaxLoss", {"num_classes": 3}, "takes num_classes from classes=: leave the option out"),
+        ("SoftTripleLoss", {"embedding_size": 3}, "takes embedding_size from dim="),
         ("VICRegLoss", {}, "two views of an image"),
     ],
 )

@@ -103,6 +103,8 @@ def test_a_config_means_its_loss(tmp_path):
     assert loss.miner.cutoff == 0.3 and loss.parameter_groups()[0]["rate"] == 3.0
     with pytest.raises(hs.InputError, match=r"loss\.options has memory, which loss\.memory is for"):
         build.loss(dataclasses.replace(config, loss=LibraryConfig(options={"memory": 3})), build.space(config.space), 7)
+    with pytest.raises(hs.InputError, match=r"loss\.memory=15 does not hold a batch of 16 images: raise it"):
+        build.loss(dataclasses.replace(config, loss=LibraryConfig(memory=15)), build.space(config.space), 7)
 
 
 @pytest.mark.parametrize(

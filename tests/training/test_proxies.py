@@ -107,11 +107,49 @@ def test_training_learns(tmp_path):
     assert losses[-1] < 0.9 * losses[0]
 
 
+def test_the_encoder_stands_still_at_first(tmp_path):
+    chosen = config(SoftTripleConfig(centres=2), steps=3, optimiser={"frozen_steps": 3})
+    held, freed = (
+        hs.train(c, tmp_path / str(i), progress=False)
+        for i, c in enumerate(
+            (chosen, dataclasses.replace(chosen, optimiser=dataclasses.replace(chosen.optimiser, frozen_steps=2)))
+        )
+    )
+    torch.manual_seed(chosen.seed)
+    before = build.embedder(chosen, build.data(chosen.data)).state_dict()
+    moved = [
+        {
+            name
+            for name, value in load_file(run.model_path / "model.safetensors").items()
+            if not torch.equal(value, before[name])
+        }
+        for run in (held, freed)
+    ]
+    assert moved[0] and all(not name.startswith("encoder.") for name in moved[0])
+    assert any(name.startswith("encoder.") for name in moved[1])
+
+
+def test_frozen_steps_of_a_frozen_encoder_are_refused():
+    chosen = config(SoftTripleConfig(), optimiser={"frozen_steps": 3}, model={"freeze": "all"})
+    with pytest.raises(InputError, match=r"frozen_steps is for an encoder that trains.*set it to 0"):
+        loop.check(chosen)
+
+
 @pytest.mark.parametrize(
     ("loss", "space", "words"),
     [
         (ChestConfig(), SpaceConfig((PartConfig("sphere"),)), "needs a sphere and a ball.*given: Sphere"),
-        (ChestConfig(hierarchy_temperature=0.0), tiny.config().space, "temperature=0.0: expected a positive"),
+        (ChestConfig(hierarchy_temperature=0.0), tiny.config().space, "hierarchy_temperature=0.0: expected a positive"),
+        (
+            ChestConfig(),
+            SpaceConfig((PartConfig("sphere"), PartConfig("hyperbolic")), learnable_weights=True),
+            "set space.learnable_weights to false",
+        ),
+        (
+            ChestConfig(),
+            SpaceConfig((PartConfig("sphere"), PartConfig("hyperbolic", weight=0.0))),
+            "head of a part of weight 0 stands still.*evaluation.rank_by",
+        ),
         (SoftTripleConfig(centres=0), tiny.config().space, "centres=0: expected"),
         (SoftTripleConfig(), SpaceConfig((PartConfig("euclidean"),)), "give diameter="),
         (ProxyAnchorConfig(scale=-1.0), tiny.config().space, "scale=-1.0: expected"),

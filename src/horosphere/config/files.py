@@ -45,7 +45,7 @@ def read(path: Path, kinds: Mapping[str, type] = KINDS):
         raise InputError(f"cannot read the config {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML: {error}") from None
-    if not isinstance(values, dict) or (kind := kinds.get(values.get("kind", "retrieval"))) is None:
+    if not isinstance(values, dict) or (kind := kinds.get(str(values.get("kind", "retrieval")))) is None:
         raise InputError(f"{path} is no config: expected sections, and the kind {' or '.join(kinds)}")
     return _structure(kind, values, "", str(path))
 
@@ -132,7 +132,7 @@ def _structure(kind, value, where: str, path: str):
     if origin in (typing.Union, types.UnionType):
         if sections := {option.kind: option for option in arguments if dataclasses.is_dataclass(option)}:
             name = value.get("kind", next(iter(sections))) if isinstance(value, dict) else None
-            if name not in sections:
+            if str(name) not in sections:
                 raise InputError(f"{path}: {_join(where, 'kind')} is {name!r}; expected one of {', '.join(sections)}")
             return _structure(sections[name], value, where, path)
         for option in arguments:

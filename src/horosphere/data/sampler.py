@@ -28,6 +28,10 @@ class ClassBalancedSampler:
                 f"A batch of {classes} classes × {images} images; expected at least 2 of each: without a second "
                 f"image there is no positive, without a second class no negative."
             )
+        if len(present) < 2:
+            raise InputError(
+                "The training images are all of one class, so there are no negatives: train on two classes or more."
+            )
         if classes > len(present):
             raise InputError(
                 f"A batch of {classes} classes from data with {len(present)} classes: lower the classes a batch to "

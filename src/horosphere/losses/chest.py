@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..spaces import Hyperbolic, Mixed, Sphere
 from .hierarchy import ProxyHierarchy
-from .loss import Loss
+from .loss import Loss, share
 from .multi_similarity import multi_similarity
 from .proxies import check
 from .soft_triple import SoftTriple
@@ -70,6 +70,11 @@ class Chest(Loss):
         check(
             hyperbolic_weight=(hyperbolic_weight, hyperbolic_weight >= 0, "0 or more"),
             hierarchy_weight=(hierarchy_weight, hierarchy_weight >= 0, "0 or more"),
+            hierarchy_temperature=(
+                hierarchy_temperature,
+                hierarchy_temperature > 0,
+                "a positive number of units of distance",
+            ),
             multi_similarity=(
                 multi_similarity,
                 multi_similarity in MULTI_SIMILARITY,
@@ -96,6 +101,7 @@ class Chest(Loss):
         self.rate = rate
 
     def forward(self, points: Tensor, labels: Tensor, anchors: slice | None = None) -> Tensor:
+        labels = self._checked_labels(points, labels)
         total = 0 * points.sum()  # a part of weight 0 gets a gradient of 0
         parts = zip(self.space.parts, self.space.split(points), (self.spherical, self.hyperbolic), self.weights, strict=True)
         for part, own, soft_triple, weight in parts:
@@ -104,9 +110,8 @@ class Chest(Loss):
             if weight and self.multi_similarity != "none":
                 total = total + weight * multi_similarity(part, own, labels, anchors)
         if self.hierarchy is not None and self.spherical is not None and self.hyperbolic is not None:
-            share = len(range(*(anchors or slice(None)).indices(len(points)))) / len(points)
             term = self.hierarchy(self.hyperbolic.proxies.raw[0], self.spherical.proxies.raw[0])
-            total = total + self.hierarchy_weight * share * term
+            total = total + self.hierarchy_weight * share(anchors, len(points)) * term
         return total
 
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The variants of HypMix: each function returns what belongs together, the space, the heads and the loss."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -70,6 +71,8 @@ class ConvexCombination(Loss):
 
     Raises ValueError unless there is a loss and a share for each part, and the shares are non-negative with sum 1.
     """
+
+    space: Any  # a Mixed, whose attributes a module does not tell
 
     def __init__(self, space: Mixed, losses: list[Loss], shares: list[float]):
         super().__init__()

@@ -19,7 +19,8 @@ from torch.nn.utils import parametrize
 from ..errors import InputError
 from ..spaces import Mixed, Space, Sphere
 from .entropy import spread
-from .loss import Loss
+from .loss import Loss, share
+from .proxies import start
 from .scale import chord, similarity
 
 try:
@@ -63,6 +64,20 @@ BOUNDED = (
 #: The library's names of what stands for classes, and whether it stands there in columns.
 PROXIES = {"proxies": False, "W": True, "fc": True, "weight": True}
 MEASURES = ("distance", "squared", "similarity")
+#: Options that follow from the data and the heads.
+FOLLOW = {"num_classes": "classes", "embedding_size": "dim", "descriptors_dim": "dim"}
+#: Options that the library takes as they come, and divides by or multiplies with at the first batch.
+POSITIVE = (
+    "temperature",
+    "scale",
+    "softmax_scale",
+    "alpha",
+    "gamma",
+    "num_bins",
+    "n_bins",
+    "centers_per_class",
+    "sub_centers",
+)
 
 
 def from_pml(
@@ -101,6 +116,8 @@ def from_pml(
     """
     loss_class, mined = _find(name, losses, space), None
     accepts = _parameters(loss_class)
+    if told := [option for option in FOLLOW if option in options and option in accepts]:
+        raise InputError(f"{name} takes {told[0]} from {FOLLOW[told[0]]}=: leave the option out")
     given = dict(options)
     if "num_classes" in accepts and (name != "MarginLoss" or options.get("learn_beta")):
         given["num_classes"] = _needed(classes, f"{name} learns something for each class", "classes")
@@ -132,24 +149,16 @@ class LibraryLoss(Loss):
         self.space, self.loss, self.miner = space, loss, miner
         self.memory_start, self.entropy, self.rate = memory_start, entropy, rate
         self.seed, self.steps = int(torch.randint(2**31, ())), 0
-        self._points_checked = False
 
     def forward(self, points: Tensor, labels: Tensor, anchors: slice | None = None) -> Tensor:
-        labels = torch.as_tensor(labels).to(points.device)
-        if points.ndim != 2 or labels.shape != points.shape[:1]:
-            raise ValueError(
-                f"expected points (K, p) and labels (K,); given: {tuple(points.shape)} and {tuple(labels.shape)}"
-            )
-        if not self._points_checked:
-            self.space.check(points.detach())
-            self._points_checked = True
+        labels = self._checked_labels(points, labels).to(points.device)
         with self._own_draws(points.device):
             value = self._value(points, labels)
         if self.entropy:
             value = value + self.entropy * spread(self.space, points)
         self.steps += 1
         # Terms of one batch hang together in too many ways to share them out, so a process takes its part of the whole.
-        return value if anchors is None else value * (len(range(*anchors.indices(len(points)))) / len(points))
+        return value * share(anchors, len(points))
 
     def _value(self, points: Tensor, labels: Tensor) -> Tensor:
         loss = self.loss
@@ -228,11 +237,11 @@ class _Placed(nn.Module):
         points = torch.cat([part(own) for part, own in parts], 1)
         return points.T if self.in_columns else points
 
-    def right_inverse(self, start: Tensor) -> Tensor:
-        """The library's first values, in a clipped ball at half of the clip: the gradient at a clip has no radius."""
-        start = start.T if self.in_columns else start
-        parts = zip(_parts(self.space), _split(self.space, start), strict=True)
-        raw = torch.cat([_start(part, own) for part, own in parts], 1)
+    def right_inverse(self, first: Tensor) -> Tensor:
+        """The library's first values, but off the sphere at the norm where our own proxies start."""
+        first = first.T if self.in_columns else first
+        parts = zip(_parts(self.space), _split(self.space, first), strict=True)
+        raw = torch.cat([own if isinstance(part, Sphere) else start(part, own) for part, own in parts], 1)
         return raw.T if self.in_columns else raw
 
 
@@ -242,13 +251,6 @@ def _parts(space: Space) -> list[Space]:
 
 def _split(space: Space, points: Tensor) -> tuple[Tensor, ...]:
     return space.split(points) if isinstance(space, Mixed) else (points,)
-
-
-def _start(space: Space, vectors: Tensor) -> Tensor:
-    if isinstance(space, Sphere):
-        return vectors
-    norm = space.diameter / 8 if math.isfinite(space.diameter) else 1.0
-    return norm * nn.functional.normalize(vectors, dim=1)
 
 
 class _Memory(losses.CrossBatchMemory):
@@ -292,6 +294,10 @@ def _make(kind: type, space: Space, options: dict[str, Any]) -> nn.Module:
         raise InputError(
             f"{kind.__name__} has no option {', '.join(sorted(unknown))}; it has: {', '.join(sorted(_parameters(kind)))}"
         )
+    for option in POSITIVE:
+        value = options.get(option)
+        if value is not None and not (isinstance(value, int | float) and value > 0):
+            raise InputError(f"{kind.__name__} with {option}={value!r}: expected a positive number")
     try:
         return kind(distance=distance, **options)
     except (AssertionError, TypeError, ValueError) as error:

@@ -3,7 +3,10 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from ..spaces import Space
 
 
 class Loss(nn.Module, ABC):
@@ -11,6 +14,9 @@ class Loss(nn.Module, ABC):
 
     What it learns (proxies) or remembers (earlier batches) is in its `state_dict`, so that a resumed run has it again.
     """
+
+    space: Space
+    _points_checked = False
 
     @abstractmethod
     def forward(self, points: Tensor, labels: Tensor, anchors: slice | None = None) -> Tensor:
@@ -26,3 +32,21 @@ class Loss(nn.Module, ABC):
         `rate` of a group multiplies the optimiser's learning rate.
         """
         return []
+
+    def _checked_labels(self, points: Tensor, labels: Tensor) -> Tensor:
+        """Labels as a tensor. Raises ValueError for shapes that do not fit, and for features where points are expected."""
+        labels = torch.as_tensor(labels)
+        if points.ndim != 2 or labels.shape != points.shape[:1]:
+            raise ValueError(
+                f"expected points (K, p) and labels (K,); given: {tuple(points.shape)} and {tuple(labels.shape)}"
+            )
+        if not self._points_checked:
+            # Once: a wrong wiring shows at the first step, and a check a step would make a GPU wait.
+            self.space.check(points.detach())
+            self._points_checked = True
+        return labels
+
+
+def share(anchors: slice | None, count: int) -> float:
+    """The share of a batch of `count` images that its run `anchors` is."""
+    return len(range(*(anchors or slice(None)).indices(count))) / count

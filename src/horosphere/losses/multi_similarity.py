@@ -6,6 +6,7 @@ from torch.nn.functional import softplus
 
 from ..spaces import Space
 from ..spaces.precision import at_least_float32
+from .scale import similarity
 
 
 def multi_similarity(
@@ -35,7 +36,7 @@ def multi_similarity(
     points, labels = at_least_float32(points), labels.to(points.device)
     rows = torch.arange(len(points), device=points.device)[anchors or slice(None)]
     # In float64, which tells close positives apart through inner products; a batch's own pairs are few.
-    s = 1 - 2 / space.diameter * space.pairwise(points[rows].double(), points.double()).to(points.dtype)
+    s = similarity(space, space.pairwise(points[rows].double(), points.double())).to(points.dtype)
     same = labels[rows, None] == labels
     positive, negative = same & (rows[:, None] != torch.arange(len(points), device=points.device)), ~same
     least = s.masked_fill(~positive, torch.inf).amin(1, keepdim=True).detach()

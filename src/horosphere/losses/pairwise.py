@@ -69,18 +69,9 @@ class PairwiseCrossEntropy(Loss):
             raise ValueError(f"backend={backend!r}: expected one of {', '.join(BACKENDS)}")
         self.space, self.temperature, self.reduction, self.negatives = space, temperature, reduction, negatives
         self.precision, self.backend = precision, backend
-        self._points_checked = False
 
     def forward(self, points: Tensor, labels: Tensor, anchors: slice | None = None) -> Tensor:
-        labels = torch.as_tensor(labels)
-        if points.ndim != 2 or labels.shape != points.shape[:1]:
-            raise ValueError(
-                f"expected points (K, p) and labels (K,); given: {tuple(points.shape)} and {tuple(labels.shape)}"
-            )
-        if not self._points_checked:
-            # Once: a wrong wiring shows at the first step, and a check a step would make a GPU wait.
-            self.space.check(points.detach())
-            self._points_checked = True
+        labels = self._checked_labels(points, labels)
         labels = labels.unique(return_inverse=True)[1].cpu()  # from 0 on, without gaps
         classes = _classes(labels, anchors)
         if len(classes) == 0:

@@ -25,7 +25,7 @@ class Proxies(nn.Module):
         parts = [(space, 1.0)]
         if isinstance(space, Mixed) and space.slices is None:
             parts = list(zip(space.parts, space.weights, strict=True))
-        self.raw = nn.ParameterList(_start(part, count, dim) for part, _ in parts)
+        self.raw = nn.ParameterList(nn.Parameter(start(part, torch.randn(count, dim))) for part, _ in parts)
         for raw, (_, weight) in zip(self.raw, parts, strict=True):
             raw.requires_grad_(weight > 0)  # a part of weight 0 teaches its proxies nothing
 
@@ -34,9 +34,10 @@ class Proxies(nn.Module):
         return self.space(self.raw[0] if len(self.raw) == 1 else list(self.raw))
 
 
-def _start(space: Space, count: int, dim: int) -> nn.Parameter:
+def start(space: Space, directions: Tensor) -> Tensor:
+    """First raw vectors in these directions (n, d): at half of a clip, because the gradient at a clip has no radius."""
     norm = space.diameter / 8 if math.isfinite(space.diameter) else 1.0
-    return nn.Parameter(norm * nn.functional.normalize(torch.randn(count, dim), dim=1))
+    return norm * nn.functional.normalize(directions, dim=1)
 
 
 class ProxyLoss(Loss):
@@ -61,11 +62,11 @@ class ProxyLoss(Loss):
             raise ValueError(
                 f"distances in this space ({space.name}) have no bound, so similarity has no scale: give diameter=, or clip"
             )
-        self.space, self.classes, self.centres, self.scale, self.rate = space, classes, centres, float(scale), rate
+        self.space, self.classes, self.centres, self.dim = space, classes, centres, dim
+        self.scale, self.rate = float(scale), rate
         self.diameter = space.diameter if diameter is None else float(diameter)
         check(diameter=(self.diameter, 0 < self.diameter < math.inf, "a positive distance"))
         self.proxies = Proxies(space, classes * centres, dim)
-        self._points_checked = False
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The proxies, at a rate of their own and without decay.
@@ -82,12 +83,8 @@ class ProxyLoss(Loss):
 
     def _checked(self, points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Points in float32 or better and labels on their device. Raises ValueError where they do not fit the loss."""
-        labels = torch.as_tensor(labels)
-        if points.ndim != 2 or labels.shape != points.shape[:1]:
-            raise ValueError(
-                f"expected points (K, p) and labels (K,); given: {tuple(points.shape)} and {tuple(labels.shape)}"
-            )
-        columns = self.proxies().shape[1]
+        labels = self._checked_labels(points, labels)
+        columns = self.space.dim(self.dim)
         if points.shape[1] != columns:
             raise ValueError(f"the proxies have {columns} columns, the points {points.shape[1]}: give dim= of the heads")
         if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.classes:
@@ -95,10 +92,6 @@ class ProxyLoss(Loss):
                 f"labels from {int(labels.min())} to {int(labels.max())}: expected 0 to {self.classes - 1}; number the "
                 "training classes from 0 on"
             )
-        if not self._points_checked:
-            # Once: a wrong wiring shows at the first step, and a check a step would make a GPU wait.
-            self.space.check(points.detach())
-            self._points_checked = True
         return at_least_float32(points), labels.to(points.device, non_blocking=True)
 
 

@@ -153,10 +153,13 @@ def _assemble(config: Config, data: RetrievalData, shared_on: torch.device | Non
     chunked = Chunked(full, config.batch.chunk)
     loss = build.loss(config, full.space, classes=len(np.unique(training_data.labels)))
     check_headline(full.space, config.evaluation, with_encoder=full.encoder is not None)
+    encoder_trains = full.encoder is not None and any(parameter.requires_grad for parameter in full.encoder.parameters())
+    if config.optimiser.frozen_steps and not encoder_trains:
+        raise InputError("optimiser.frozen_steps is for an encoder that trains, and none does here: set it to 0")
     if config.data.cache_encodings:
         if config.data.decoded != "no":
             raise InputError("data.cache_encodings sees each image once: leave data.decoded at no")
-        if full.encoder is None or any(parameter.requires_grad for parameter in full.encoder.parameters()):
+        if full.encoder is None or encoder_trains:
             raise InputError("data.cache_encodings needs an encoder that is wholly frozen: set model.freeze to all")
     return _Job(config, full, chunked, loss, training_data, full.preprocessing, judged, judged, {})
 
