@@ -149,6 +149,8 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             queries = query(first, second, scene, groups=job.groups)
             with fabric.autocast():
                 keys = job.key(first, second, thing, step=batch.step, groups=job.groups)
+            # Fabric has given the queries in float32, whatever they were computed in; keys must be alike.
+            keys = fabric.strategy.precision.convert_output(keys)
             profile.mark("forward")
             terms = loss(queries, keys)
             profile.mark("loss")
