@@ -151,6 +151,12 @@ def test_bad_input(shapes, tmp_path):
         transfer(config(data, task="segmentation"), tmp_path / "a", progress=False)
     with pytest.raises(InputError, match="does not exist"):
         transfer(config(tmp_path / "none"), tmp_path / "b", progress=False)
+    polygon = [[5, 5, 35, 5, 35, 35, 5, 35]]
+    (data / "instances_train.json").write_text(
+        coco([(0, "train/0.png", 64, 64)], [box(0, 5, 5, 30, 30, segmentation=polygon)])
+    )
+    with pytest.raises(InputError, match="split validation has a box with a class and a mask"):
+        transfer(config(data, task="segmentation"), tmp_path / "a", progress=False)
     (data / "instances_val.json").unlink()
     with pytest.raises(InputError, match="only training images"):
         transfer(config(data), tmp_path / "c", progress=False)
