@@ -49,7 +49,7 @@ def config(shapes, **options):
     options = {
         "encoder": "mobilenetv3_small_050",
         "steps": 4,
-        "batch": 2,
+        "batch_size": 2,
         "side": 64,
         "channels": 16,
         "regions": 8,
@@ -100,7 +100,20 @@ def test_segmentation_scores_masks_and_random_weights_train_their_batch_norms(sh
         "--initial",
         "random",
     ]
-    arguments += ["--steps", "1", "--batch", "2", "--side", "64", "--channels", "16", "--regions", "8", "--workers", "0"]
+    arguments += [
+        "--steps",
+        "1",
+        "--batch-size",
+        "2",
+        "--side",
+        "64",
+        "--channels",
+        "16",
+        "--regions",
+        "8",
+        "--workers",
+        "0",
+    ]
     assert main(["transfer", *arguments, "--device", "cpu", "-o", str(tmp_path / "s")]) == 0
     report = json.loads((tmp_path / "s" / "transfer.json").read_text())
     assert report["mask"]["AP"] is not None and report["initial"] == "random"

@@ -179,7 +179,7 @@ def linear_probe(
         for group in optimiser.param_groups:
             group["lr"] = config.lr * decay(config.schedule, epoch, config.epochs, _DROPS)
         losses, right = torch.zeros((), device=device), torch.zeros((), device=device)
-        for batch in torch.randperm(len(train), generator=generator).split(config.batch):
+        for batch in torch.randperm(len(train), generator=generator).split(config.batch_size):
             batch = batch.to(device)
             logits = layer(train[batch])
             value = cross_entropy(logits, labels[batch])

@@ -106,7 +106,7 @@ def scenes(config: ScenesConfig, folder: str | Path | None = None, *, progress: 
     model = load_model(config)
     if model.encoder is None or model.preprocessing is None:
         raise InputError("the model works on cached features and has no encoder; scenes need one that sees images")
-    eye = _Eye(model.to(build.device(config.device)), config.batch, config.run is not None)
+    eye = _Eye(model.to(build.device(config.device)), config.batch_size, config.run is not None)
     study = _Study(config, eye, model.preprocessing, progress)
     labelled = config.real is not None or config.layout in LAYOUTS
     marked = None if config.context is None else load_out_of_context(config.context)
@@ -159,7 +159,7 @@ class _Study:
         embedded = embed_data(
             self.eye.model,
             data,
-            batch_size=config.batch,
+            batch_size=config.batch_size,
             workers=config.workers,
             progress="embedding" if self.progress else None,
         )

@@ -140,7 +140,7 @@ class _Study:
         batches = detection_batches(
             self.training,
             self.channels,
-            batch_size=config.batch,
+            batch_size=config.batch_size,
             masks=self.masks,
             start=start,
             stop=config.steps,
@@ -230,7 +230,7 @@ class _Study:
             "training_images": len(self.training),
             "judged_on": str(self.judged.split[0]),
             "steps": config.steps,
-            "batch": config.batch,
+            "batch": config.batch_size,
             "side": config.side,
             "seed": config.seed,
             "classes": list(self.classes),
