@@ -492,8 +492,8 @@ def sweep(arguments: list[str]) -> None:
     axes = {name: text for name in ("temperature", "curvature", "weight", "dim", "batch") if (text := choices.pop(name))}
     settings = {}
     for name, text in _pairs(choices.pop("set")).items():
-        # Paths have commas and colons too.
-        if name not in ("data.root", "model.checkpoint") and ("," in text or ":" in text):
+        # Paths and lists have commas and colons too.
+        if name not in ("data.root", "model.checkpoint") and not text.startswith("[") and ("," in text or ":" in text):
             axes[name] = text
         else:
             settings[name] = configs.value(text)

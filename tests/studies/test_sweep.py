@@ -195,8 +195,11 @@ def test_the_command_reads_axes_and_settings(capsys, monkeypatch):
         raise InputError("seen enough")
 
     monkeypatch.setattr(studies, "sweep", fake)
-    flags = "--temperature 0.05:1 log --batch 60 90 --set model.dim=1:16 training.steps=9 data.root=a,b.zip --learn weights"
-    assert call(capsys, "sweep", "demo", "--study", "s", *flags.split(), "--trials", "4")[0] == 2
+    flags = (
+        "--temperature 0.05:1 log --batch 60 90 --set model.dim=1:16 training.steps=9 data.root=a,b.zip data.mean=[0.5,0.5]"
+    )
+    options = ["--learn", "weights", "--trials", "4"]
+    assert call(capsys, "sweep", "demo", "--study", "s", *flags.split(), *options)[0] == 2
     assert seen["axes"] == {"temperature": ("0.05:1", "log"), "batch": ("60", "90"), "model.dim": "1:16"}
-    assert seen["settings"] == {"training.steps": 9, "data.root": "a,b.zip"}
+    assert seen["settings"] == {"training.steps": 9, "data.root": "a,b.zip", "data.mean": [0.5, 0.5]}
     assert seen["learn"] == ("weights",) and seen["trials"] == 4

@@ -205,7 +205,7 @@ class ScenesConfig(ModelSource):
     context: str | None = None
     """Folder or zip with images and one table of boxes that says which are out of context."""
     least: float = 56.0
-    """Least side of a box that counts, pixels; 28 suits images of 320 pixels."""
+    """Least side of a box that is pasted or covered, pixels; 28 suits images of 320 pixels."""
     bootstrap: int = 1000
     """Draws of images behind the intervals."""
     seed: int = 0
