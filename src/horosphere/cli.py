@@ -369,7 +369,7 @@ def embed(arguments: list[str]) -> None:
     from .report import embed_to_file
     from .runs import Run
 
-    choices = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    choices = _given(options)
     embedded = embed_to_file(Run.open(choices.pop("run")), choices.pop("images"), choices.pop("output"), **choices)
     for name, reason in embedded.failures[:20]:
         print(f"skipped {name}: {reason}", file=sys.stderr)

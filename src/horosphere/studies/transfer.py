@@ -32,7 +32,7 @@ from ..data import (
 )
 from ..errors import InputError
 from ..evaluation import DetectionReport, Objects, average_precision
-from ..files import replacing, write_text
+from ..files import from_root, replacing, write_text
 from ..insight.figures import BLUE, ORANGE
 from ..models import Embedder, create_encoder
 from ..runs import Run
@@ -314,8 +314,6 @@ def _nothing(found: bool) -> Objects:
 
 def _rooted(config: TransferConfig) -> TransferConfig:
     """The config with whole paths, so that it can be resumed from another folder."""
-
-    def whole(path: str | None) -> str | None:
-        return None if path is None else str(Path(path).expanduser().resolve())
-
-    return replace(config, run=whole(config.run), checkpoint=whole(config.checkpoint), data=whole(config.data) or "")
+    return replace(
+        config, run=from_root(config.run), checkpoint=from_root(config.checkpoint), data=from_root(config.data) or ""
+    )
