@@ -369,7 +369,7 @@ def embed(arguments: list[str]) -> None:
     from .report import embed_to_file
     from .runs import Run
 
-    choices = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    choices = _given(options)
     embedded = embed_to_file(Run.open(choices.pop("run")), choices.pop("images"), choices.pop("output"), **choices)
     for name, reason in embedded.failures[:20]:
         print(f"skipped {name}: {reason}", file=sys.stderr)
@@ -492,8 +492,8 @@ def sweep(arguments: list[str]) -> None:
     axes = {name: text for name in ("temperature", "curvature", "weight", "dim", "batch") if (text := choices.pop(name))}
     settings = {}
     for name, text in _pairs(choices.pop("set")).items():
-        # Paths have commas and colons too.
-        if name not in ("data.root", "model.checkpoint") and ("," in text or ":" in text):
+        # Paths and lists have commas and colons too.
+        if name not in ("data.root", "model.checkpoint") and not text.startswith("[") and ("," in text or ":" in text):
             axes[name] = text
         else:
             settings[name] = configs.value(text)

@@ -28,6 +28,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def from_root(path: str | None) -> str | None:
+    """The path from the root, so that it holds in another folder too; None stays None."""
+    return None if path is None else str(Path(path).expanduser().resolve())
+
+
 @contextmanager
 def alone(path: Path, other: str) -> Generator[None]:
     """Hold a lock that ends with its process; where it takes waiting, say that it is for the `other` process."""

@@ -36,7 +36,7 @@ class Run:
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             hint = "continue it with --resume" if (folder / "config.yaml").exists() else "it holds other files"
-            raise InputError(f"the run folder {folder} is not empty ({hint}); give --run another folder")
+            raise InputError(f"{folder} is not empty ({hint}); give another folder for a new run")
         return cls(folder)
 
     def begin(self, config: Config | SceneConfig) -> None:

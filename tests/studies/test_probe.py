@@ -14,7 +14,7 @@ from horosphere.errors import InputError
 from horosphere.studies import linear_probe, neighbour_votes, probe
 from horosphere.studies.probe import probe_split
 
-ENCODER = ("--encoder", "mobilenetv3_small_050", "--image-size", "32", "--workers", "0", "--device", "cpu")
+ENCODER = ("--encoder", "mobilenetv3_small_050", "--size", "32", "--workers", "0", "--device", "cpu")
 
 
 def blobs(n=300, classes=3, dim=5, spread=1.0, seed=0):
@@ -105,6 +105,8 @@ def test_within_class_split_of_one_folder(pictures):
         ({"run": "nowhere", "encoder": "x"}, "one model to study"),
         ({"run": "nowhere", "checkpoint": "x"}, "--checkpoint would do nothing"),
         ({"run": "nowhere"}, "is no run"),
+        ({"run": "nowhere", "layout": "cub"}, "auto without --data"),
+        ({"encoder": "x", "data": "x", "bootstrap": -1}, "bootstrap is -1"),
     ],
 )
 def test_bad_input(options, says):

@@ -137,6 +137,7 @@ def test_overlap_is_a_share_of_the_first_box():
         ({"data": "BOXED", "least": 70.0}, "none of 9 images has 2 boxes"),
         ({"data": "BOXED", "split": "test"}, "no split"),
         ({"data": "BOXED", "least": 0.0}, "least is 0"),
+        ({"data": "BOXED", "real": "x", "layout": "coco"}, "auto with --real"),
     ],
 )
 def test_bad_input(run, boxed, options, says, tmp_path):

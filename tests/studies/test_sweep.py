@@ -71,6 +71,21 @@ def test_more_values_extend_a_grid(grid):
         sweep(folder.parent / "ball.yaml", folder, {"temperature": "0.1 0.4"})
 
 
+def test_more_words_extend_a_grid_and_a_search_refuses_them(tmp_path):
+    name, folder = ball(tmp_path), tmp_path / "study"
+    sweep(name, folder, {"optimiser.schedule": "constant"}, progress=False)
+    result = sweep(name, folder, {"optimiser.schedule": "constant cosine"}, progress=False)
+    assert [trial["setting"] for trial in result["variants"]["recipe"]["trials"]] == [
+        {"optimiser.schedule": "constant"},
+        {"optimiser.schedule": "cosine"},
+    ]
+    assert result["complete"]
+    axes = {"temperature": "0.1:1", "optimiser.schedule": "constant"}
+    sweep(name, tmp_path / "search", axes, trials=1, progress=False)
+    with pytest.raises(InputError, match=r"other values of optimiser\.schedule"):
+        sweep(name, tmp_path / "search", axes | {"optimiser.schedule": "constant cosine"}, trials=2, progress=False)
+
+
 def test_killed_twice_and_gone_on_with_a_search_ends_the_same(tmp_path):
     name, folder = ball(tmp_path, steps=30), tmp_path / "study"
     options = ["--temperature", "0.05:1", "log", "--set", "model.dim=4:16", "--trials", "3"]
@@ -180,8 +195,11 @@ def test_the_command_reads_axes_and_settings(capsys, monkeypatch):
         raise InputError("seen enough")
 
     monkeypatch.setattr(studies, "sweep", fake)
-    flags = "--temperature 0.05:1 log --batch 60 90 --set model.dim=1:16 training.steps=9 data.root=a,b.zip --learn weights"
-    assert call(capsys, "sweep", "demo", "--study", "s", *flags.split(), "--trials", "4")[0] == 2
+    flags = (
+        "--temperature 0.05:1 log --batch 60 90 --set model.dim=1:16 training.steps=9 data.root=a,b.zip data.mean=[0.5,0.5]"
+    )
+    options = ["--learn", "weights", "--trials", "4"]
+    assert call(capsys, "sweep", "demo", "--study", "s", *flags.split(), *options)[0] == 2
     assert seen["axes"] == {"temperature": ("0.05:1", "log"), "batch": ("60", "90"), "model.dim": "1:16"}
-    assert seen["settings"] == {"training.steps": 9, "data.root": "a,b.zip"}
+    assert seen["settings"] == {"training.steps": 9, "data.root": "a,b.zip", "data.mean": [0.5, 0.5]}
     assert seen["learn"] == ("weights",) and seen["trials"] == 4

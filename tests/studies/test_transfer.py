@@ -49,7 +49,7 @@ def config(shapes, **options):
     options = {
         "encoder": "mobilenetv3_small_050",
         "steps": 4,
-        "batch": 2,
+        "batch_size": 2,
         "side": 64,
         "channels": 16,
         "regions": 8,
@@ -100,7 +100,20 @@ def test_segmentation_scores_masks_and_random_weights_train_their_batch_norms(sh
         "--initial",
         "random",
     ]
-    arguments += ["--steps", "1", "--batch", "2", "--side", "64", "--channels", "16", "--regions", "8", "--workers", "0"]
+    arguments += [
+        "--steps",
+        "1",
+        "--batch-size",
+        "2",
+        "--side",
+        "64",
+        "--channels",
+        "16",
+        "--regions",
+        "8",
+        "--workers",
+        "0",
+    ]
     assert main(["transfer", *arguments, "--device", "cpu", "-o", str(tmp_path / "s")]) == 0
     report = json.loads((tmp_path / "s" / "transfer.json").read_text())
     assert report["mask"]["AP"] is not None and report["initial"] == "random"
@@ -151,6 +164,12 @@ def test_bad_input(shapes, tmp_path):
         transfer(config(data, task="segmentation"), tmp_path / "a", progress=False)
     with pytest.raises(InputError, match="does not exist"):
         transfer(config(tmp_path / "none"), tmp_path / "b", progress=False)
+    polygon = [[5, 5, 35, 5, 35, 35, 5, 35]]
+    (data / "instances_train.json").write_text(
+        coco([(0, "train/0.png", 64, 64)], [box(0, 5, 5, 30, 30, segmentation=polygon)])
+    )
+    with pytest.raises(InputError, match="split validation has a box with a class and a mask"):
+        transfer(config(data, task="segmentation"), tmp_path / "a", progress=False)
     (data / "instances_val.json").unlink()
     with pytest.raises(InputError, match="only training images"):
         transfer(config(data), tmp_path / "c", progress=False)

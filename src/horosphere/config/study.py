@@ -24,7 +24,7 @@ class ModelSource:
     """With --encoder: a local file of its weights."""
     pretrained: bool = False
     """With --encoder: fetch its pretrained weights through timm."""
-    image_size: int | None = None
+    size: int | None = None
     """With --encoder: side of the square input, pixels; by default what its weights ask for."""
     mean: tuple[float, ...] | None = None
     """With --encoder: channel means of the input, in [0, 1]; by default what its weights ask for."""
@@ -34,7 +34,7 @@ class ModelSource:
     def __post_init__(self):
         if (self.run is None) == (self.encoder is None):
             raise InputError("give one model to study: the folder of a run, or --encoder NAME")
-        names = ("encoder_options", "checkpoint", "pretrained", "image_size", "mean", "std")
+        names = ("encoder_options", "checkpoint", "pretrained", "size", "mean", "std")
         useless = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name)]
         if self.run is not None and useless:
             raise InputError(f"{', '.join(useless)} would do nothing here: the run {self.run} brings its own; leave it out")
@@ -68,7 +68,7 @@ class ProbeConfig(ModelSource):
     lr: float = 30.0
     """The published rate, for unnormalised features of contrastive training; other encoders may want less."""
     epochs: int = 100
-    batch: int = 256
+    batch_size: int = 256
     schedule: Literal["step", "cosine"] = "step"
     """step: a tenth at 60 % and again at 80 % of the epochs, as published; or cosine to 0."""
     weight_decay: float = 0.0
@@ -90,13 +90,19 @@ class ProbeConfig(ModelSource):
         super().__post_init__()
         check(
             "probe",
+            layout=(
+                self.layout,
+                self.layout == "auto" or not (self.data is self.test is None),
+                "auto without --data: the run's own data bring theirs",
+            ),
             test_share=(self.test_share, 0 < self.test_share < 1, "a share between 0 and 1"),
             lr=(self.lr, self.lr > 0, "a positive number"),
             epochs=(self.epochs, self.epochs >= 1, "1 or more"),
-            batch=(self.batch, self.batch >= 1, "1 or more"),
+            batch_size=(self.batch_size, self.batch_size >= 1, "1 or more"),
             weight_decay=(self.weight_decay, self.weight_decay >= 0, "0 or more"),
             neighbours=(self.neighbours, self.neighbours >= 1, "1 or more"),
             temperature=(self.temperature, self.temperature > 0, "a positive number"),
+            bootstrap=(self.bootstrap, self.bootstrap >= 0, "0 or more"),
         )
 
 
@@ -107,7 +113,7 @@ class TransferConfig(ModelSource):
     Faster R-CNN with a feature pyramid (--task detection), or Mask R-CNN (--task segmentation, for data with masks). Trains
     on the train split; judges on the test split, or validation where there is no test. Needs the extra detection.
 
-    The defaults are short, for a CPU; the field's 1× schedule on COCO is --side 800 --regions 512 --batch 16 --lr 0.02
+    The defaults are short, for a CPU; the field's 1× schedule on COCO is --side 800 --regions 512 --batch-size 16 --lr 0.02
     --warmup 1000 --steps 90000.
 
       horosphere transfer RUN --data coco/
@@ -134,7 +140,7 @@ class TransferConfig(ModelSource):
     anchor: float = 8.0
     """Side of an anchor over the stride of its feature map; 4 suits small objects."""
     steps: int = 500
-    batch: int = 4
+    batch_size: int = 4
     lr: float = 0.005
     """In proportion to the batch: 0.005 at 4 is the usual 0.02 at 16."""
     weight_decay: float = 1e-4
@@ -164,7 +170,7 @@ class TransferConfig(ModelSource):
             regions=(self.regions, self.regions >= 1, "1 or more"),
             anchor=(self.anchor, self.anchor > 0, "a positive number"),
             steps=(self.steps, self.steps >= 1, "1 or more"),
-            batch=(self.batch, self.batch >= 1, "1 or more"),
+            batch_size=(self.batch_size, self.batch_size >= 1, "1 or more"),
             lr=(self.lr, self.lr > 0, "a positive number"),
             weight_decay=(self.weight_decay, self.weight_decay >= 0, "0 or more"),
             warmup=(self.warmup, self.warmup >= 0, "0 or more"),
@@ -199,11 +205,11 @@ class ScenesConfig(ModelSource):
     context: str | None = None
     """Folder or zip with images and one table of boxes that says which are out of context."""
     least: float = 56.0
-    """Least side of a box that counts, pixels; 28 suits images of 320 pixels."""
+    """Least side of a box that is pasted or covered, pixels; 28 suits images of 320 pixels."""
     bootstrap: int = 1000
     """Draws of images behind the intervals."""
     seed: int = 0
-    batch: int = 64
+    batch_size: int = 64
     workers: int = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -213,7 +219,12 @@ class ScenesConfig(ModelSource):
             raise InputError("give the images: --data FOLDER or ZIP")
         check(
             "scenes",
+            layout=(
+                self.layout,
+                self.real is None or self.layout == "auto",
+                "auto with --real: its images are a plain folder",
+            ),
             least=(self.least, self.least > 0, "pixels, above 0"),
             bootstrap=(self.bootstrap, self.bootstrap >= 1, "1 or more"),
-            batch=(self.batch, self.batch >= 1, "1 or more"),
+            batch_size=(self.batch_size, self.batch_size >= 1, "1 or more"),
         )

@@ -28,6 +28,8 @@ from .scenes import (
     scene_and_objects,
     scene_batches,
     steps_per_epoch,
+    usable_boxes,
+    usable_images,
     with_proposals,
 )
 from .sources import ArrayImages, FileImages, ImageSource, ZipImages
@@ -82,5 +84,7 @@ __all__ = [
     "steps_per_epoch",
     "training_batches",
     "training_view",
+    "usable_boxes",
+    "usable_images",
     "with_proposals",
 ]

@@ -19,6 +19,7 @@ from ..evaluation import class_bootstrap
 from ..models import Embedder
 from ..runs import Run
 from ..training.encodings import cached_encodings
+from ..training.optimiser import decay
 from .source import load_model
 
 MOMENTUM = 0.9
@@ -175,14 +176,10 @@ def linear_probe(
     first, loss, right = math.nan, math.nan, torch.zeros(())
     bar = tqdm(range(config.epochs), desc="linear probe", unit="epoch", disable=not progress, leave=False)
     for epoch in bar:
-        done = epoch / config.epochs
-        share = (
-            0.5 * (1 + math.cos(math.pi * done)) if config.schedule == "cosine" else 0.1 ** sum(done >= d for d in _DROPS)
-        )
         for group in optimiser.param_groups:
-            group["lr"] = config.lr * share
+            group["lr"] = config.lr * decay(config.schedule, epoch, config.epochs, _DROPS)
         losses, right = torch.zeros((), device=device), torch.zeros((), device=device)
-        for batch in torch.randperm(len(train), generator=generator).split(config.batch):
+        for batch in torch.randperm(len(train), generator=generator).split(config.batch_size):
             batch = batch.to(device)
             logits = layer(train[batch])
             value = cross_entropy(logits, labels[batch])

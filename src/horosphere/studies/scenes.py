@@ -1,7 +1,6 @@
 """What the representation of scenes is for: label uncertainty by radius, and objects out of context by distance."""
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +40,7 @@ from ..models.embedder import evaluating
 from ..report.judge import ways_to_rank
 from ..runs import Run
 from ..spaces import Euclidean, Hyperbolic, Space, Sphere
+from ..training.steps import note_failures
 from .document import Document, Picture, Section, Table
 from .source import load_model
 
@@ -106,7 +106,7 @@ def scenes(config: ScenesConfig, folder: str | Path | None = None, *, progress: 
     model = load_model(config)
     if model.encoder is None or model.preprocessing is None:
         raise InputError("the model works on cached features and has no encoder; scenes need one that sees images")
-    eye = _Eye(model.to(build.device(config.device)), config.batch, config.run is not None)
+    eye = _Eye(model.to(build.device(config.device)), config.batch_size, config.run is not None)
     study = _Study(config, eye, model.preprocessing, progress)
     labelled = config.real is not None or config.layout in LAYOUTS
     marked = None if config.context is None else load_out_of_context(config.context)
@@ -159,7 +159,7 @@ class _Study:
         embedded = embed_data(
             self.eye.model,
             data,
-            batch_size=config.batch,
+            batch_size=config.batch_size,
             workers=config.workers,
             progress="embedding" if self.progress else None,
         )
@@ -293,9 +293,7 @@ class _Study:
             for i, seen, error in tqdm(items, total=count, desc=what, unit="img", disable=not self.progress, leave=False):
                 if error is not None:
                     # Of a pair it may be the image that the foreign object is from.
-                    if error.name not in self.failures:
-                        tqdm.write(f"skipped {error}", file=sys.stderr)
-                    self.failures[error.name] = error.reason
+                    note_failures([(error.name, error.reason)], self.failures)
                 else:
                     kept.append(i)
                     yield seen

@@ -19,6 +19,6 @@ def load_model(source: ModelSource) -> Embedder:
         encoder_options=source.encoder_options,
     )
     assert model.preprocessing is not None  # an encoder has one
-    changes = DataConfig(size=source.image_size, mean=source.mean, std=source.std)
+    changes = DataConfig(size=source.size, mean=source.mean, std=source.std)
     model.set_preprocessing(build.preprocessing(model.preprocessing, changes))
     return model.eval()

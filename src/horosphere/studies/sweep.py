@@ -176,21 +176,30 @@ class _Sweep:
         self._under_way: dict[Path, list[tuple[str, Any]]] = {}
         self._lost: dict[tuple[str, int], str] = {}
         for name, variant in self.variants.items():
+            for trial in self._trials(name):
+                self._check_known(variant, trial)
             known = [_setting(trial) for trial in self._trials(name)]
-            for setting in known:
-                self._check_known(variant, setting)
             for setting in variant.grid() or []:
                 if setting not in known:
                     self._studies[name].enqueue_trial(setting)
 
-    def _check_known(self, variant: Variant, setting: Mapping[str, Any]) -> None:
+    def _check_known(self, variant: Variant, trial) -> None:
         """Raise InputError where a trial of an earlier call is of another sweep than this one."""
-        names = {each.name for each in variant.axes}
+        setting, names = _setting(trial), {each.name for each in variant.axes}
         if not set(setting) <= names or (len(setting) < len(names) and variant.grid() is not None):
             raise InputError(f"{self.place.folder} holds a sweep of {', '.join(setting)}; give --study another folder")
         if len(setting) == len(names):
             with contextlib.suppress(_CannotBe):
                 same_run(self._job(variant, setting))
+        for name, distribution in self._distributions(variant).items():
+            try:
+                if name in trial.distributions:
+                    self._optuna.distributions.check_distribution_compatibility(trial.distributions[name], distribution)
+            except ValueError:
+                raise InputError(
+                    f"{self.place.folder} holds a search with other values of {name}; beside a range values must stay as "
+                    "they are: give --study another folder"
+                ) from None
 
     def _job(self, variant: Variant, setting: Mapping[str, Any]) -> Job:
         """The run of a setting. Raises _CannotBe where there can be none."""
@@ -217,7 +226,7 @@ class _Sweep:
             while self._to_ask(name) and not (proposed and len(jobs) >= count):
                 # Each trial has a seed of its own, so that a sweep that was killed proposes what it would have.
                 study.sampler = self._optuna.samplers.TPESampler(seed=len(self._trials(name)), constant_liar=True)
-                trial = study.ask({each.name: self._distribution(each, variant) for each in variant.axes})
+                trial = study.ask(self._distributions(variant))
                 jobs += self._jobs(name, trial, _setting(study.get_trials(deepcopy=False)[trial.number]))
         return jobs
 
@@ -241,22 +250,22 @@ class _Sweep:
         """How many trials are done."""
         return sum(trial.state.is_finished() for name in self.variants for trial in self._trials(name))
 
+    def _distributions(self, variant: Variant) -> dict[str, Any]:
+        """What each axis of a search is drawn from. Nothing of a grid is drawn: its trials are given their settings."""
+        return {} if variant.grid() is not None else {each.name: self._distribution(each, variant) for each in variant.axes}
+
     def _distribution(self, each: Axis, variant: Variant):
         kinds = self._optuna.distributions
-        if each.values is None:
-            low, high, log = each.low, each.high, each.log
-        elif variant.grid() is None or not all(_is_number(chosen) for chosen in (*each.values, each.own)):
-            return kinds.CategoricalDistribution((*each.values, each.own) if variant.one_at_a_time else each.values)
-        else:
-            # The grid's values are given to the trials; bounds, unlike a list, may change when values are added.
-            low, high, log = min(*each.values, each.own), max(*each.values, each.own), False
-        whole = type(each.own) is int and float(low).is_integer() and float(high).is_integer()
-        if whole and each.name != "batch":
-            return kinds.IntDistribution(int(low), int(high), log=log)
-        if whole and each.values is None:
+        if each.values is not None:
+            return kinds.CategoricalDistribution(each.values)
+        whole = type(each.own) is int and float(each.low).is_integer() and float(each.high).is_integer()
+        if not whole:
+            return kinds.FloatDistribution(each.low, each.high, log=each.log)
+        low, high = int(each.low), int(each.high)
+        if each.name == "batch":
             step = variant.config.batch.images
-            return kinds.IntDistribution(-(-int(low) // step) * step, int(high) // step * step, step=step)
-        return kinds.FloatDistribution(low, high, log=log)
+            return kinds.IntDistribution(-(-low // step) * step, high // step * step, step=step)
+        return kinds.IntDistribution(low, high, log=each.log)
 
     def _jobs(self, name: str, trial, setting: Mapping[str, Any]) -> list[Job]:
         """The run of a trial; none where it cannot be, or is done, or under way for another trial."""
@@ -335,10 +344,6 @@ def _import_optuna():
 def _setting(trial) -> dict[str, Any]:
     """Axis → value of an Optuna trial, waiting ones of a grid too."""
     return dict(trial.system_attrs.get("fixed_params", trial.params))
-
-
-def _is_number(chosen: Any) -> bool:
-    return isinstance(chosen, int | float) and not isinstance(chosen, bool)
 
 
 def _learned(space: Mapping, what: Sequence[str]) -> dict[str, list[float]]:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -20,7 +19,6 @@ from ..config import TransferConfig
 from ..config import read as read_config
 from ..config import write as write_config
 from ..data import (
-    Failures,
     SceneData,
     as_tensor,
     detection_batches,
@@ -29,16 +27,20 @@ from ..data import (
     mapped,
     read_scene,
     run_lengths,
+    usable_boxes,
+    usable_images,
 )
 from ..errors import InputError
 from ..evaluation import DetectionReport, Objects, average_precision
-from ..files import replacing, write_text
+from ..files import from_root, replacing, write_text
 from ..insight.figures import BLUE, ORANGE
 from ..models import Embedder, create_encoder
 from ..runs import Run
 from ..training.checkpoint import State
 from ..training.interrupt import Interrupt
 from ..training.metrics import Metrics
+from ..training.optimiser import decay
+from ..training.steps import note_failures
 from .detector import make_detector
 from .source import load_model
 
@@ -101,6 +103,8 @@ class _Study:
         self.classes, self.masks = data.classes, config.task == "segmentation"
         if self.masks and data.masks is None:
             raise InputError(f"{data.name} has no masks, so nothing to segment: choose --task detection")
+        for scenes in (self.training, self.judged):
+            usable_images(scenes, self.masks)  # says where there are none
         # Early, and not after training: the extra is needed to score.
         average_precision([Objects(np.array([[0, 0, 1, 1]]), np.array([0]))], [_nothing(True)], ["object"])
         torch.manual_seed(config.seed)
@@ -136,7 +140,7 @@ class _Study:
         batches = detection_batches(
             self.training,
             self.channels,
-            batch_size=config.batch,
+            batch_size=config.batch_size,
             masks=self.masks,
             start=start,
             stop=config.steps,
@@ -148,7 +152,7 @@ class _Study:
         with bar, Metrics(run, start) as metrics, Interrupt() as interrupt:
             for place, scenes, failures in batches:
                 step = place + 1
-                self._note(failures)
+                note_failures(failures, self.failures)
                 for group in optimiser.param_groups:
                     group["lr"] = config.lr * _rate(config, place)
                 losses = detector(*self._inputs(scenes))
@@ -191,7 +195,7 @@ class _Study:
         with torch.inference_mode():
             for position, pixels, error in bar:
                 if error is not None:
-                    self._note([(error.name, error.reason)])
+                    note_failures([(error.name, error.reason)], self.failures)
                     continue
                 (result,) = self.detector([as_tensor(pixels).to(self.device).float() / 255])
                 result = {name: tensor.cpu().numpy() for name, tensor in result.items()}
@@ -226,7 +230,7 @@ class _Study:
             "training_images": len(self.training),
             "judged_on": str(self.judged.split[0]),
             "steps": config.steps,
-            "batch": config.batch,
+            "batch": config.batch_size,
             "side": config.side,
             "seed": config.seed,
             "classes": list(self.classes),
@@ -234,12 +238,6 @@ class _Study:
             "failures": {"count": len(self.failures), "first": dict(list(self.failures.items())[:20])},
             **report.to_dict(),
         }
-
-    def _note(self, failures: Failures) -> None:
-        for name, reason in failures:
-            if name not in self.failures:
-                self.failures[name] = reason
-                tqdm.write(f"skipped {name}: {reason}", file=sys.stderr)
 
 
 def transfer_table(report: dict[str, Any]) -> str:
@@ -292,10 +290,7 @@ def _rate(config: TransferConfig, step: int) -> float:
     """Share of the learning rate at a step."""
     if step < config.warmup:
         return (step + 1) / (config.warmup + 1)
-    done = step / config.steps
-    if config.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * done))
-    return 0.1 ** sum(done >= drop for drop in _DROPS)
+    return decay(config.schedule, step, config.steps, _DROPS)
 
 
 def _judged_split(data: SceneData) -> str:
@@ -306,10 +301,9 @@ def _judged_split(data: SceneData) -> str:
 
 
 def _truth(data: SceneData, i: int, masks: bool) -> Objects:
-    keep = data.labels[i] >= 0
+    keep = usable_boxes(data, i, masks)
     encoded = None
     if masks and data.masks is not None:
-        keep = keep & [mask is not None for mask in data.masks[i]]
         encoded = [run_lengths(mask, data.sizes[i]) for mask, good in zip(data.masks[i], keep, strict=True) if good]
     return Objects(data.boxes[i][keep], data.labels[i][keep], None, encoded)
 
@@ -320,8 +314,6 @@ def _nothing(found: bool) -> Objects:
 
 def _rooted(config: TransferConfig) -> TransferConfig:
     """The config with whole paths, so that it can be resumed from another folder."""
-
-    def whole(path: str | None) -> str | None:
-        return None if path is None else str(Path(path).expanduser().resolve())
-
-    return replace(config, run=whole(config.run), checkpoint=whole(config.checkpoint), data=whole(config.data) or "")
+    return replace(
+        config, run=from_root(config.run), checkpoint=from_root(config.checkpoint), data=from_root(config.data) or ""
+    )

@@ -13,7 +13,7 @@ from .. import build
 from ..config import SceneConfig
 from ..data import SceneBatch, SceneData, scene_batches, steps_per_epoch
 from ..errors import InputError
-from ..files import write_text
+from ..files import from_root, write_text
 from ..losses import SceneObjectContrast
 from ..models import Embedder, MomentumEncoder, Projection, Projector
 from ..processes import gathered, merge, world_size
@@ -28,14 +28,10 @@ from .steps import Steps, note_failures
 
 def train(config: SceneConfig, folder: str | Path | None = None, *, progress: bool = True) -> Run:
     """Train what a config says, and return the run with its report. As `training.train`."""
-
-    def whole(path: str | None) -> str | None:
-        return None if path is None else str(Path(path).resolve())
-
     config = replace(
         config,
-        data=replace(config.data, root=whole(config.data.root)),
-        model=replace(config.model, checkpoint=whole(config.model.checkpoint)),
+        data=replace(config.data, root=from_root(config.data.root)),
+        model=replace(config.model, checkpoint=from_root(config.model.checkpoint)),
     )
     fabric = launch(config.training)
     # Several processes agree on the folder, which the first one chooses and makes.
@@ -149,6 +145,8 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             queries = query(first, second, scene, groups=job.groups)
             with fabric.autocast():
                 keys = job.key(first, second, thing, step=batch.step, groups=job.groups)
+            # Fabric has given the queries in float32, whatever they were computed in; keys must be alike.
+            keys = fabric.strategy.precision.convert_output(keys)
             profile.mark("forward")
             terms = loss(queries, keys)
             profile.mark("loss")

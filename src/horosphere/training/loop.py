@@ -15,7 +15,7 @@ from ..config import Config, PairwiseConfig
 from ..data import ClassBalancedSampler, Preprocessing, RetrievalData, decode_once, training_batches
 from ..errors import InputError
 from ..evaluation import evaluate_retrieval
-from ..files import write_text
+from ..files import from_root, write_text
 from ..losses import Loss
 from ..models import Embedded, Embedder, embed_data
 from ..processes import merge
@@ -266,12 +266,8 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
 
 def rooted(config: Config) -> Config:
     """The config with whole paths, so that the run can be resumed and judged from another folder."""
-
-    def whole(path: str | None) -> str | None:
-        return None if path is None else str(Path(path).resolve())
-
-    data, model = replace(config.data, root=whole(config.data.root)), config.model
-    return replace(config, data=data, model=replace(model, checkpoint=whole(model.checkpoint)))
+    data, model = replace(config.data, root=from_root(config.data.root)), config.model
+    return replace(config, data=data, model=replace(model, checkpoint=from_root(model.checkpoint)))
 
 
 def _training_facts(job: _Job, failures: dict[str, str]) -> dict:

@@ -1,7 +1,8 @@
 """The optimiser and its learning rate."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 
@@ -34,6 +35,11 @@ def rate(config: OptimiserConfig, step: int, steps: int) -> float:
     """Share of the learning rate at a step: a function of the step alone, so a resumed run has nothing to restore."""
     if step < config.warmup:
         return (step + 1) / (config.warmup + 1)
-    if config.schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - config.warmup) / max(1, steps - config.warmup)))
+    return decay(config.schedule, step - config.warmup, max(1, steps - config.warmup))
+
+
+def decay(schedule: Literal["constant", "cosine", "step"], done: int, steps: int, drops: Sequence[float] = ()) -> float:
+    """Share of the learning rate that is left after `done` of `steps`; by "step" a tenth after each share in `drops`."""
+    if schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * done / steps))
+    return 1.0 if schedule == "constant" else 0.1 ** sum(done / steps >= drop for drop in drops)

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from horosphere.data import Preprocessing, UnreadableImage, detection_batches, mapped, read_scene, scene_and_objects
+from horosphere.data import (
+    Preprocessing,
+    UnreadableImage,
+    detection_batches,
+    mapped,
+    read_scene,
+    scene_and_objects,
+    usable_boxes,
+    usable_images,
+)
 from horosphere.data.scenes.masks import decode_mask
 from horosphere.errors import InputError
 
@@ -69,7 +78,17 @@ def test_boxes_without_class_or_mask_are_left_out_and_masks_follow_the_mirror(tm
             sums.add(int(columns[0]) == 10)
             assert scene.masks.sum() == decode_mask(polygon, scene.image.shape[:0:-1]).sum()
     assert sums == {True, False}
-    with pytest.raises(InputError, match="none of 4 images has a box with a class"):
+    empty = replace(
+        data,
+        boxes=(np.zeros((0, 4)), *data.boxes[1:]),
+        labels=(np.zeros(0), *data.labels[1:]),
+        masks=((), *data.masks[1:]),
+    )
+    for masks in (False, True):
+        assert usable_images(empty, masks).tolist() == [1, 2, 3] and not usable_boxes(empty, 0, masks).size
+    with pytest.raises(InputError, match="a box with a class and a mask"):
+        usable_images(replace(data, masks=None), masks=True)
+    with pytest.raises(InputError, match="none of 4 images of the split train has a box with a class"):
         take(replace(data, labels=tuple(np.full(3, -1) for _ in range(4))))
 
 

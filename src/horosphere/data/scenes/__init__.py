@@ -1,7 +1,7 @@
 """Scenes: images with boxes around their objects."""
 
 from .dataset import SceneData
-from .detection import Scene, as_tensor, detection_batches
+from .detection import Scene, as_tensor, detection_batches, usable_boxes, usable_images
 from .layouts import LAYOUTS, load_scenes
 from .loading import SceneBatch, scene_batches, steps_per_epoch
 from .masks import decode_mask, encode_masks, run_lengths
@@ -24,5 +24,7 @@ __all__ = [
     "scene_and_objects",
     "scene_batches",
     "steps_per_epoch",
+    "usable_boxes",
+    "usable_images",
     "with_proposals",
 ]

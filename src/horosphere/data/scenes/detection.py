@@ -45,10 +45,7 @@ def detection_batches(
     that cannot be read is replaced by another. A step is a function of (seed, step) alone. Raises InputError where no image
     is left, or none can be read.
     """
-    wanted = [_wanted(data, i, masks) for i in range(len(data))]
-    usable = np.flatnonzero([mask.any() for mask in wanted])
-    if not len(usable):
-        raise InputError(f"{data.name}: none of {len(data)} images has a box with a class{' and a mask' if masks else ''}.")
+    usable = usable_images(data, masks)
 
     def tasks():
         step, epoch, order = start, -1, usable
@@ -65,11 +62,22 @@ def detection_batches(
     yield from prepared(_Scenes(data, channels, masks, seed, usable), tasks(), workers)
 
 
-def _wanted(data: SceneData, i: int, masks: bool) -> np.ndarray:
-    keep = data.labels[i] >= 0
+def usable_images(data: SceneData, masks: bool = False) -> np.ndarray:
+    """Positions of the images with `usable_boxes`. Raises InputError where there are none."""
+    found = np.flatnonzero([usable_boxes(data, i, masks).any() for i in range(len(data))])
+    if not len(found):
+        which = f"{data.name}: none of {len(data)} images of the split {data.split[0]}"
+        raise InputError(f"{which} has a box with a class{' and a mask' if masks else ''}.")
+    return found
+
+
+def usable_boxes(data: SceneData, i: int, masks: bool = False) -> np.ndarray:
+    """Which boxes of image `i` a detector learns from and is scored by, bool (m,): with a class, and for `masks` a mask."""
+    usable = data.labels[i] >= 0
     if masks:
-        keep = keep & [data.masks is not None and mask is not None for mask in (data.masks[i] if data.masks else keep)]
-    return keep
+        given = [None] * len(usable) if data.masks is None else data.masks[i]
+        usable &= np.array([mask is not None for mask in given], bool)
+    return usable
 
 
 def as_tensor(pixels: np.ndarray) -> torch.Tensor:
@@ -103,7 +111,7 @@ class _Scenes(Dataset):
         return scene
 
     def _read(self, i, step, place) -> Scene:
-        data, keep = self.data, _wanted(self.data, i, self.masks)
+        data, keep = self.data, usable_boxes(self.data, i, self.masks)
         image, boxes = as_tensor(read_scene(data, i, self.channels)), torch.from_numpy(data.boxes[i][keep])
         masks = None
         if self.masks:
