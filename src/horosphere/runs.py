@@ -15,8 +15,8 @@ class Run:
     """A run's folder.
 
     config.yaml reads back with `--config`; metrics.jsonl has a line every few steps; checkpoint.pt is there until the run is
-    finished, and profile.json where the run was profiled; model/ is the trained model, training.json what it was trained on;
-    report.json and report.html judge it.
+    finished, and profile.json where the run was profiled; model/ is the trained model, loss.safetensors what its loss has
+    learned, such as proxies, training.json what it was trained on; report.json and report.html judge it.
     """
 
     folder: Path
@@ -62,6 +62,10 @@ class Run:
     @property
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoint.pt"
+
+    @property
+    def loss_path(self) -> Path:
+        return self.folder / "loss.safetensors"
 
     @property
     def profile_path(self) -> Path:

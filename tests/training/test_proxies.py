@@ -96,8 +96,9 @@ def test_stopped_and_resumed_ends_with_the_same_weights_and_losses(tmp_path, mon
     resumed = hs.resume(tmp_path / "stopped", progress=False)
     # The losses see the proxies and the triples drawn.
     assert [m["loss"] for m in resumed.metrics()] == [m["loss"] for m in whole.metrics()]
-    expected, found = (load_file(run.model_path / "model.safetensors") for run in (whole, resumed))
-    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    for file in ("model/model.safetensors", "loss.safetensors"):
+        expected, found = (load_file(run.folder / file) for run in (whole, resumed))
+        assert expected and all(torch.equal(value, found[name]) for name, value in expected.items())
     assert resumed.report["rows"].keys() >= {"mixture", "sphere", "hyperbolic"}
 
 

@@ -9,13 +9,14 @@ from typing import cast
 
 import numpy as np
 import torch
+from safetensors.torch import save
 
 from .. import build
 from ..config import Config, PairwiseConfig
 from ..data import ClassBalancedSampler, Preprocessing, RetrievalData, decode_once, training_batches
 from ..errors import InputError
 from ..evaluation import evaluate_retrieval
-from ..files import from_root, write_text
+from ..files import from_root, replacing, write_text
 from ..losses import Loss
 from ..models import Embedded, Embedder, embed_data
 from ..processes import merge
@@ -170,6 +171,7 @@ def _train(fabric: Fabric, run: Run, job: _Job, progress: bool, page: bool) -> R
     failures = merge(job.failures)
     if fabric.is_global_zero:
         job.full.save(run.model_path)
+        _save_loss(run, job.loss)
         write_text(run.training_path, json.dumps(_training_facts(job, failures), indent=2) + "\n")
     # Only what follows from the weights is left: a kill from here on costs no more than judging again.
     fabric.barrier()
@@ -268,6 +270,15 @@ def rooted(config: Config) -> Config:
     """The config with whole paths, so that the run can be resumed and judged from another folder."""
     data, model = replace(config.data, root=from_root(config.data.root)), config.model
     return replace(config, data=data, model=replace(model, checkpoint=from_root(model.checkpoint)))
+
+
+def _save_loss(run: Run, loss: Loss) -> None:
+    """What the loss itself has learned, as its own parameters by name: raw proxies, say, which its space places."""
+    own = {id(parameter) for group in loss.parameter_groups() for parameter in group["params"]}
+    tensors = {name: p.detach().to("cpu", copy=True).contiguous() for name, p in loss.named_parameters() if id(p) in own}
+    if tensors:
+        with replacing(run.loss_path) as path:
+            path.write_bytes(save(tensors))
 
 
 def _training_facts(job: _Job, failures: dict[str, str]) -> dict:
