@@ -150,5 +150,5 @@ def _small(weight: float) -> SceneConfig:
         contrast=ContrastConfig(weight=weight, queue=64, momentum=0.99),
         batch=SceneBatchConfig(images=32),
         optimiser=SceneOptimiserConfig(lr=0.03, clip_norm=5.0),
-        training=LoopConfig(steps=150, workers=0, log_every=10, checkpoint_every=50),
+        training=LoopConfig(steps=100, workers=0, log_every=10, checkpoint_every=50),
     )
