@@ -148,8 +148,9 @@ class _Study:
             seed=config.seed,
         )
         detector.train()
+        hint = f"go on with: horosphere transfer --resume {run.folder}"
         bar = tqdm(total=config.steps, initial=start, unit="step", desc="training", disable=not progress, dynamic_ncols=True)
-        with bar, Metrics(run, start) as metrics, Interrupt() as interrupt:
+        with bar, Metrics(run, start) as metrics, Interrupt(hint) as interrupt:
             for place, scenes, failures in batches:
                 step = place + 1
                 note_failures(failures, self.failures)
@@ -175,7 +176,7 @@ class _Study:
                 if saves or interrupt.requested:
                     state.save(step)
                 if interrupt.requested:
-                    raise KeyboardInterrupt(f"go on with: horosphere transfer --resume {run.folder}")
+                    raise KeyboardInterrupt(hint)
 
     def _inputs(self, scenes) -> tuple[list, list]:
         images = [scene.image.to(self.device).float() / 255 for scene in scenes]

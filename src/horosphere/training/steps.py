@@ -47,7 +47,7 @@ class Steps:
             disable=not progress,
             dynamic_ncols=True,
         )
-        self._interrupt = Interrupt()
+        self._interrupt = Interrupt(f"go on with: horosphere train --resume {run.folder}")
         self.profile = Profile(fabric.device, on=training.profile)
 
     def __enter__(self) -> "Steps":
@@ -58,13 +58,13 @@ class Steps:
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        self._interrupt.__exit__()
         self._metrics.__exit__()
         self._bar.close()
         if kind is None and self._training.profile and self._start < self._training.steps and self._fabric.is_global_zero:
             summary = self.profile.summary(self._size)
             write_text(self._run.profile_path, json.dumps(summary, indent=2) + "\n")
             print(table(summary), file=sys.stderr)
+        self._interrupt.__exit__(kind)
 
     def logs(self, step: int) -> bool:
         """Whether metrics are written after `step` steps."""
@@ -119,7 +119,7 @@ class Steps:
             # Several processes may be asked at different steps, so they go back to their last common checkpoint.
             if self._fabric.world_size == 1:
                 self._state.save(step)
-            raise KeyboardInterrupt(f"go on with: horosphere train --resume {run.folder}")
+            raise KeyboardInterrupt(self._interrupt.hint)
         if saves:
             self._state.save(step)
             profile.mark("checkpoint")
