@@ -22,7 +22,7 @@ from ..runs import Run
 from .checkpoint import State
 from .distributed import total, training_batch_norms
 from .launch import Fabric, launch, seed_everything
-from .optimiser import hold, make_optimiser, set_rate
+from .optimiser import hold, make_optimiser, set_rate, update
 from .steps import Steps, note_failures
 
 
@@ -155,14 +155,7 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             if step <= config.optimiser.frozen_steps:
                 hold(model.encoder)
             profile.mark("backward")
-            norm = None
-            if config.optimiser.clip_norm is not None:
-                # Fabric unscales first, so that the norm is the gradients' own.
-                norm = fabric.clip_gradients(
-                    query, query_optimiser, max_norm=config.optimiser.clip_norm, error_if_nonfinite=False
-                )
-            query_optimiser.step()
-            query_optimiser.zero_grad()
+            norm = update(fabric, query, query_optimiser, config.optimiser.clip_norm)
             profile.mark("optimiser")
             told = loss.accuracy(queries, keys) if around.logs(step) else {}
             loss.push({name: gathered(rows) for name, rows in loss.new_keys(keys).items()})

@@ -28,7 +28,7 @@ from .chunks import Chunked
 from .distributed import average_gradients, gather, synchronised
 from .encodings import cached_encodings
 from .launch import Fabric, has_gpu, launch, seed_everything
-from .optimiser import hold, make_optimiser, set_rate
+from .optimiser import hold, make_optimiser, set_rate, update
 from .steps import Steps, note_failures
 
 
@@ -247,14 +247,7 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             if step <= config.optimiser.frozen_steps and model.encoder is not None:
                 hold(model.encoder)
             profile.mark("backward")
-            norm = None
-            if config.optimiser.clip_norm is not None:
-                # Fabric unscales first, so that the norm is the gradients' own.
-                norm = fabric.clip_gradients(
-                    wrapped, wrapped_optimiser, max_norm=config.optimiser.clip_norm, error_if_nonfinite=False
-                )
-            wrapped_optimiser.step()
-            wrapped_optimiser.zero_grad()
+            norm = update(fabric, wrapped, wrapped_optimiser, config.optimiser.clip_norm)
             profile.mark("optimiser")
             validates = config.training.validate_every and step % config.training.validate_every == 0
             around.done(

@@ -1,4 +1,4 @@
-"""The optimiser and its learning rate."""
+"""The optimiser, its learning rate and its step."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 
 from ..config import OptimiserConfig
+from .launch import Fabric
 
 
 def make_optimiser(config: OptimiserConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -23,6 +24,17 @@ def hold(encoder: torch.nn.Module) -> None:
     """Let the encoder stand still for a step: an optimiser passes by what has no gradient."""
     for parameter in encoder.parameters():
         parameter.grad = None
+
+
+def update(fabric: Fabric, model, optimiser, clip_norm: float | None) -> torch.Tensor | None:
+    """Take the optimiser's step and clear the gradients. Returns the gradient's norm where it is clipped, else None."""
+    norm = None
+    if clip_norm is not None:
+        # Fabric unscales first, so that the norm is the gradients' own.
+        norm = fabric.clip_gradients(model, optimiser, max_norm=clip_norm, error_if_nonfinite=False)
+    optimiser.step()
+    optimiser.zero_grad()
+    return norm
 
 
 def set_rate(optimiser, config: OptimiserConfig, step: int, steps: int) -> None:
