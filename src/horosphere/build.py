@@ -1,6 +1,7 @@
 """From a config to the objects that it means: data, space, loss and model."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -106,6 +107,12 @@ def data(config: DataConfig) -> RetrievalData:
         if isinstance(options.get(name), str):
             options[name] = options[name].split(",")
     return load_data(config.layout, config.root, **options)
+
+
+def data_config(config: Config | SceneConfig, root: str, layout: str, options: Mapping[str, int | str]) -> DataConfig:
+    """Other labelled images for a run: they are read as the run's own are."""
+    own = DataConfig() if isinstance(config, SceneConfig) else config.data
+    return dataclasses.replace(own, layout=layout, root=root, options=dict(options))
 
 
 def training_split(config: Config, data: RetrievalData) -> RetrievalData:

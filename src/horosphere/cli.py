@@ -17,8 +17,9 @@ from .config import (
     Config,
     DataConfig,
     EvaluationConfig,
+    ExplainConfig,
     ModelConfig,
-    PartConfig,
+    PointsConfig,
     Precision,
     ProbeConfig,
     SceneConfig,
@@ -38,6 +39,7 @@ usage: horosphere COMMAND ...
   evaluate    judge a run, an untrained encoder, or a file of points by retrieval
   embed       points of images, with a trained run, into a file
   report      judge a finished run again and rewrite its report.html
+  explain     see what the geometry does, in numbers and pictures
   compare     several recipes on equal terms, over seeds, with paired intervals
   sweep       a recipe over temperatures, curvatures, weights or any option, judged on validation
   probe       tell classes apart from a frozen encoder's output
@@ -48,6 +50,7 @@ First steps:
 
   horosphere train demo                  under three minutes on a laptop; ends with a table and a report
   horosphere train demo --help           every option of that recipe, with its value
+  horosphere explain runs/demo           what its geometry does, as a page of pictures
   horosphere embed runs/demo photos/ -o points.npz
 
 `horosphere COMMAND --help` explains a command. `horosphere --version` prints the version.
@@ -210,12 +213,7 @@ class EvaluateOptions:
     """Channel means of the input, with --encoder; by default what its weights ask for."""
     std: tuple[float, ...] | None = None
     """Channel standard deviations, with --encoder."""
-    space: Literal["sphere", "euclidean", "hyperbolic"] | None = None
-    """Where points of a file live, if the file does not say."""
-    curvature: float = 0.1
-    """Curvature c of --space hyperbolic."""
-    clip: float | None = 2.3
-    """Clip of --space hyperbolic: the points are clipped tangent vectors at the origin."""
+    points: Annotated[PointsConfig, arg(name="")] = field(default_factory=PointsConfig)
     ks: tuple[int, ...] | None = None
     """Recall@K; by default the run's own, or 1 2 4 8."""
     bootstrap: int = 1000
@@ -238,7 +236,7 @@ def evaluate(arguments: list[str]) -> None:
     if (options.target is None) == (options.encoder is None):
         raise InputError("give one thing to judge: a run, a file of points, or --encoder NAME")
     _refuse_useless(options)
-    from . import report
+    from . import build, report
     from .runs import Run
 
     evaluation = EvaluationConfig(
@@ -262,8 +260,7 @@ def evaluate(arguments: list[str]) -> None:
         model = ModelConfig(options.encoder, options.encoder_options, options.pretrained, options.checkpoint)
         judgement = report.evaluate_encoder(model, data, evaluation, **where)
     elif _is_points(options.target):
-        space = options.space and PartConfig(options.space, curvature=options.curvature, clip=options.clip)
-        judgement = report.evaluate_points(options.target, evaluation, space)
+        judgement = report.evaluate_points(options.target, evaluation, options.points)
     else:
         run = Run.open(options.target)
         on_scenes = isinstance(run.config, SceneConfig)
@@ -279,9 +276,7 @@ def evaluate(arguments: list[str]) -> None:
         )
         moved = None
         if options.data:
-            moved = (
-                data if on_scenes else replace(run.retrieval.data, layout=data.layout, root=data.root, options=data.options)
-            )
+            moved = build.data_config(run.config, options.data, options.layout, options.layout_options)
         judgement = report.evaluate_run(run, evaluation, data=moved, **where)
     print(report.text_table(judgement.to_dict()))
     if options.per_query:
@@ -301,7 +296,7 @@ def _write_json(path: Path, values: dict) -> None:
 
 
 #: What each kind of target reads, beside what they all do.
-EVERYWHERE = {"target", "ks", "bootstrap", "per_query", "json"}
+EVERYWHERE = {"target", "points", "ks", "bootstrap", "per_query", "json"}
 EVALUATE_READS = {
     "a run": {"data", "layout", "layout_options", "split", "batch_size", "precision", "workers", "device"},
     "a file of points": {"space", "curvature", "clip"},
@@ -316,14 +311,12 @@ def _refuse_useless(options: EvaluateOptions) -> None:
     reads = EVERYWHERE | EVALUATE_READS[kind]
     if kind == "a run" and options.data is None:
         reads -= {"layout", "layout_options"}
-    if kind == "a file of points" and options.space != "hyperbolic":
-        reads -= {"curvature", "clip"}
-    default = EvaluateOptions()
-    useless = [
-        field.name.replace("_", "-")
-        for field in dataclasses.fields(options)
-        if field.name not in reads and getattr(options, field.name) != getattr(default, field.name)
-    ]
+    if options.points.space not in ("hyperbolic", "poincare", "lorentz"):
+        reads -= {"curvature"}
+    if options.points.space != "hyperbolic":
+        reads -= {"clip"}
+    values, default = ({**_given(each), **_given(each.points)} for each in (options, EvaluateOptions()))
+    useless = [name.replace("_", "-") for name in values if name not in reads and values[name] != default[name]]
     if useless:
         raise InputError(f"--{', --'.join(useless)} would do nothing here: {kind} is judged without; leave it out")
 
@@ -397,6 +390,15 @@ def report(arguments: list[str]) -> None:
     rewrite = rewrite_scene_report if isinstance(run.config, SceneConfig) else rewrite_report
     rewrite(run, device=options.device, workers=options.workers)
     _print_report(run)
+
+
+def explain(arguments: list[str]) -> None:
+    """`horosphere explain`."""
+    options = _parse(ExplainConfig, "explain", arguments)
+    from .explanation import explain
+
+    document, folder = explain(options)
+    print(f"{document.text()}\n\nreport  {folder / 'report.html'}")
 
 
 @dataclass
@@ -618,6 +620,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "evaluate": evaluate,
     "embed": embed,
     "report": report,
+    "explain": explain,
     "compare": compare,
     "sweep": sweep,
     "probe": probe,

@@ -5,6 +5,7 @@ error.
 """
 
 from .crops import SceneCrops
+from .explain import ExplainConfig, PointsConfig, SectionName
 from .files import changed, flat, read, to_yaml, value, write
 from .losses import ChestConfig, LibraryConfig, LossConfig, PairwiseConfig, ProxyAnchorConfig, SoftTripleConfig
 from .retrieval import (
@@ -39,6 +40,7 @@ __all__ = [
     "ContrastConfig",
     "DataConfig",
     "EvaluationConfig",
+    "ExplainConfig",
     "LibraryConfig",
     "LoopConfig",
     "LossConfig",
@@ -47,6 +49,7 @@ __all__ = [
     "OptimiserConfig",
     "PairwiseConfig",
     "PartConfig",
+    "PointsConfig",
     "Precision",
     "ProbeConfig",
     "ProxyAnchorConfig",
@@ -57,6 +60,7 @@ __all__ = [
     "SceneModelConfig",
     "SceneOptimiserConfig",
     "ScenesConfig",
+    "SectionName",
     "SoftTripleConfig",
     "SpaceConfig",
     "TrainingConfig",

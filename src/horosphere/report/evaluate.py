@@ -12,15 +12,16 @@ import numpy as np
 import torch
 
 from .. import build
-from ..config import Config, DataConfig, EvaluationConfig, ModelConfig, PartConfig, Precision, SceneConfig, SpaceConfig
-from ..data import RetrievalData, labels_and_classes, load_arrays, load_images, save_arrays
+from ..config import Config, DataConfig, EvaluationConfig, ModelConfig, PointsConfig, Precision, SceneConfig
+from ..data import load_images, save_arrays
 from ..errors import InputError
 from ..files import write_text
 from ..models import Embedded, Embedder, embed_data
 from ..runs import Run
-from ..spaces import Space, Sphere, from_description
+from ..spaces import Sphere
 from .judge import Judgement, judge, judge_model
 from .page import write_report
+from .points import read_points
 from .scenes import write_scene_report
 
 
@@ -83,20 +84,15 @@ def evaluate_encoder(
 
 
 def evaluate_points(
-    path: Path, evaluation: EvaluationConfig, space: PartConfig | None = None, *, progress: bool = True
+    path: Path, evaluation: EvaluationConfig, where: PointsConfig | None = None, *, progress: bool = True
 ) -> Judgement:
-    """Judge a file of points with labels, in the space that the file names, or in `space`.
+    """Judge a file of points with labels, in the space that the file or `where` names.
 
     Where the file has a split, its test images, or its queries against its gallery, are judged; else all.
     """
-    arrays = load_arrays(path, required=("points", "labels"))
-    where = _space_of(path, arrays, space)
-    labels, classes = labels_and_classes(path, arrays)
-    split = arrays.get("split", np.full(len(labels), "test"))
-    # A retrieval set of features, so that splits are read by the same rules as everywhere.
-    data = RetrievalData(path.stem, None, arrays["points"], labels, classes, None, split, arrays.get("ids"))
+    space, _, data = read_points(path, where or PointsConfig(), labelled=True)
     data = build.test_split(data)
-    return judge(where, torch.from_numpy(data.features), data, evaluation, progress=progress)
+    return judge(space, torch.from_numpy(data.features), data, evaluation, progress=progress)
 
 
 def embed_to_file(
@@ -137,6 +133,7 @@ def embed_to_file(
         progress="embedding" if progress else None,
     )
     labelled = {"labels": embedded.data.labels, "classes": list(data.classes), "split": embedded.data.split}
+    labelled["superclasses"] = data.superclasses
     if encoding:
         rows = {"features": embedded.encodings.numpy()}
     else:
@@ -171,11 +168,3 @@ def _embed_judged(run, evaluation, data, device, workers, progress) -> tuple[Emb
         precision=evaluation.precision,
         progress="embedding" if progress else None,
     )
-
-
-def _space_of(path: Path, arrays: Mapping[str, np.ndarray], space: PartConfig | None) -> Space:
-    if space is not None:
-        return build.space(SpaceConfig(parts=(space,)))
-    if "space" not in arrays:
-        raise InputError(f"{path} does not say where its points live: add --space sphere, euclidean or hyperbolic")
-    return from_description(json.loads(str(arrays["space"][0])))

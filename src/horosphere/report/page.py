@@ -1,19 +1,15 @@
 """report.json and report.html of a run, with its pictures."""
 
-import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from importlib.resources import files
-from typing import Any
-
-import jinja2
 
 from ..config import to_yaml
-from ..files import replacing, write_text
+from ..files import write_text
 from ..models import Embedded, Embedder
 from ..runs import Run
+from .document import Picture, template
 from .judge import Judgement
 
 
@@ -52,32 +48,18 @@ def _write_page(run: Run, model: Embedder, embedded: Embedded, judgement: Judgem
 
     config = run.retrieval
     pictures = pictures_of(run, model, embedded, judgement)
+    write_pictures(run, pictures)
     ks = config.evaluation.ks
     metrics = [*(f"recall@{k}" for k in ks), "map_at_r", "r_precision"]
     html = template("report.html").render(
-        report=report, config_yaml=to_yaml(config), pictures=write_pictures(run, pictures), ks=ks, metrics=metrics
+        report=report, config_yaml=to_yaml(config), pictures=pictures, ks=ks, metrics=metrics
     )
     write_text(run.page_path, html)
 
 
-def write_pictures(run: Run, pictures: Mapping[str, tuple[str, Any]]) -> list[tuple[str, str, str]]:
-    """Write captioned figures into the run's folder; names, captions and the files as text for a page."""
-    from .pictures import png
-
-    (run.folder / "pictures").mkdir(exist_ok=True)
-    embedded = []
-    for name, (caption, figure) in pictures.items():
-        content = png(figure)
-        with replacing(run.folder / "pictures" / f"{name}.png") as temporary:
-            temporary.write_bytes(content)
-        embedded.append((name, caption, base64.b64encode(content).decode("ascii")))
-    return embedded
-
-
-def template(name: str) -> jinja2.Template:
-    """One of the pages beside this file."""
-    folder = files("horosphere.report")
-    loader = jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
-    environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.1f}"
-    return environment.get_template(name)
+def write_pictures(run: Run, pictures: Sequence[Picture]) -> None:
+    """The pictures' files, in the run's folder."""
+    folder = run.folder / "pictures"
+    folder.mkdir(exist_ok=True)
+    for picture in pictures:
+        picture.write(folder)

@@ -17,7 +17,8 @@ from ..files import write_text
 from ..models import Embedder
 from ..runs import Run
 from ..spaces import Sphere
-from .page import template, write_pictures
+from .document import Picture, template
+from .page import write_pictures
 
 #: Enough for two digits, and minutes at most: scenes, evenly spaced among all, and objects of each, in the file's order.
 MOST_SCENES, MOST_OBJECTS = 2000, 10
@@ -91,13 +92,14 @@ def write_scene_report(run: Run, model: Embedder, data: SceneData | None, *, pro
     assert isinstance(config, SceneConfig)  # the caller knows
     metrics = [entry for entry in run.metrics() if "euclidean/loss" in entry]
     terms = [name.removesuffix("/loss") for name in metrics[-1] if name.endswith("/loss")]
-    pictures = {
-        "training": (
+    pictures = [
+        Picture(
+            "training",
             "The losses while training, and how often a query's own key was nearer than all of its queue. Losses rise while "
             "the queues fill.",
             insight.contrast_curves(metrics, terms),
         )
-    }
+    ]
     training = run.training
     failures, found = training.pop("failures"), None
     if data is not None:
@@ -105,9 +107,12 @@ def write_scene_report(run: Run, model: Embedder, data: SceneData | None, *, pro
         failures |= unread
         found = judge_scenes(model, scenes, objects, owners)
         radii = {"scenes": model.space.radius(scenes).tolist(), "objects": model.space.radius(objects).tolist()}
-        pictures["radius"] = (
-            "Where scenes and objects lie. A scene–object hierarchy has its objects near the origin and scenes farther out.",
-            insight.radii_of(radii),
+        pictures.append(
+            Picture(
+                "radius",
+                "Where scenes and objects lie. In a scene–object hierarchy objects lie near the origin, scenes farther out.",
+                insight.radii_of(radii),
+            )
         )
     last = metrics[-1]
     report = {
@@ -125,6 +130,7 @@ def write_scene_report(run: Run, model: Embedder, data: SceneData | None, *, pro
         "found": found,
         "failures": {"count": len(failures), "first": dict(list(failures.items())[:10])},
     }
-    html = template("scenes.html").render(report=report, config_yaml=to_yaml(config), pictures=write_pictures(run, pictures))
+    write_pictures(run, pictures)
+    html = template("scenes.html").render(report=report, config_yaml=to_yaml(config), pictures=pictures)
     write_text(run.page_path, html)
     write_text(run.report_path, json.dumps(report, indent=2) + "\n")

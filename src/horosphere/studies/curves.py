@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from ..insight.figures import BLUE, GREEN, GREY, ORANGE
+from ..report.document import Document, Picture, Section, Table
 from .contenders import short, words
-from .document import Document, Picture, Section, Table
 from .pictures import metric_title, panels
 
 #: Lines are told apart by colour, marker and dash alike.

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean, stdev
 
+from ..report.document import Document, Picture, Section, Table
 from . import pictures
 from .contenders import short, words
-from .document import Document, Picture, Section, Table
 from .pictures import metric_title
 from .statistics import holm, paired, verdict
 

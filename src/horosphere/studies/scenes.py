@@ -37,11 +37,11 @@ from ..files import write_text
 from ..insight.figures import BLUE, PURPLE
 from ..models import Embedder, embed_data
 from ..models.embedder import evaluating
+from ..report.document import Document, Picture, Section, Table
 from ..report.judge import ways_to_rank
 from ..runs import Run
 from ..spaces import Euclidean, Hyperbolic, Space, Sphere
 from ..training.steps import note_failures
-from .document import Document, Picture, Section, Table
 from .source import load_model
 
 #: Images on each side of a row of least and largest norms; rows of classes; scenes with their boxes.

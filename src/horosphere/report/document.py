@@ -1,17 +1,21 @@
-"""A study's result as a document of paragraphs, tables and pictures: for the terminal, in Markdown, and as a page."""
+"""Paragraphs, tables and pictures as a document: for the terminal, in Markdown, and as one page that holds everything."""
 
 import base64
+import io
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jinja2
-from matplotlib.figure import Figure
 
 from ..files import replacing, write_text
-from ..report.pictures import png
+
+if TYPE_CHECKING:  # it takes long to import, and most processes draw nothing
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -55,23 +59,37 @@ class Picture:
 
     name: str
     caption: str
-    figure: Figure
+    figure: "Figure"
 
     @property
     def kind(self) -> str:
         return "picture"
 
-    def png(self) -> str:
-        """The file in base 64."""
-        return base64.b64encode(png(self.figure)).decode("ascii")
+    @cached_property
+    def png(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+    def base64(self) -> str:
+        """The PNG as text, for a page."""
+        return base64.b64encode(self.png).decode("ascii")
+
+    def write(self, folder: Path) -> None:
+        """NAME.png and NAME.svg."""
+        with replacing(folder / f"{self.name}.png") as temporary:
+            temporary.write_bytes(self.png)
+        with replacing(folder / f"{self.name}.svg") as temporary:
+            self.figure.savefig(temporary, format="svg")
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it; paragraphs are plain text."""
+    """A heading and what stands under it; paragraphs are plain text. `numbers` are for programs, as JSON has them."""
 
     heading: str
     blocks: Sequence[str | Table | Picture]
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,15 +125,20 @@ class Document:
         return "\n\n".join(parts) + "\n"
 
     def html(self) -> str:
-        environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        template = files("horosphere.studies").joinpath("study.html").read_text(encoding="utf-8")
-        return environment.from_string(template).render(document=self)
+        return template("document.html").render(document=self)
 
     def write(self, folder: Path, name: str) -> None:
         """NAME.md, NAME.html, and each picture as .png and .svg."""
         for picture in (block for section in self.sections for block in section.blocks if isinstance(block, Picture)):
-            for suffix in ("png", "svg"):
-                with replacing(folder / f"{picture.name}.{suffix}") as temporary:
-                    picture.figure.savefig(temporary, format=suffix)
+            picture.write(folder)
         write_text(folder / f"{name}.md", self.markdown())
         write_text(folder / f"{name}.html", self.html())
+
+
+def template(name: str) -> jinja2.Template:
+    """One of the pages beside this file."""
+    folder = files("horosphere.report")
+    loader = jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
+    environment.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.1f}"
+    return environment.get_template(name)

@@ -1,0 +1,60 @@
+"""A page of sections about one subject."""
+
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from ..config import ExplainConfig, SectionName
+from ..errors import InputError
+from ..files import write_text
+from ..report.document import Document, Section
+from .subject import NotHere, Subject, read_subject
+
+#: What makes each section, in the order of the page.
+SECTIONS: dict[SectionName, Callable[[Subject, ExplainConfig, bool], Section]] = {}
+
+
+def explain(options: ExplainConfig, *, progress: bool = True) -> tuple[Document, Path]:
+    """Explain a run or a file of points: writes report.html, report.md, the pictures and explain.json; gives their folder.
+
+    Each section is on the page as soon as it is made, so that one that is stopped leaves those before it.
+
+    Raises:
+        InputError: where there is nothing to explain, or the folder holds something else.
+    """
+    folder = _folder(options)
+    subject = read_subject(options, progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    sections, numbers = [], {}
+    for name in (name for name in SECTIONS if name in options.sections):
+        try:
+            section = SECTIONS[name](subject, options, progress)
+        except NotHere as why:
+            section = Section(name.capitalize(), [f"Not here: {why}"], {"not_here": str(why)})
+        sections.append(section)
+        numbers[name] = section.numbers
+        document = Document(f"What the geometry of {subject.name} does", _line(subject), list(sections))
+        document.write(folder, "report")
+        about = {"horosphere": version("horosphere"), "target": str(options.target), "points": len(subject)}
+        about["space"] = subject.space.describe(settled=True)
+        write_text(folder / "explain.json", json.dumps(about | {"sections": numbers}, indent=2, allow_nan=False) + "\n")
+    return document, folder
+
+
+def _line(subject: Subject) -> str:
+    present = len(set(subject.labels.tolist()))
+    return f"{len(subject):,} points of {present:,} classes · Horosphere {version('horosphere')}"
+
+
+def _folder(options: ExplainConfig) -> Path:
+    target = options.target
+    if options.output is not None:
+        folder = options.output
+    elif target.suffix in (".npz", ".safetensors"):
+        folder = target.with_name(f"{target.stem}-explain")
+    else:
+        folder = target / "explain"
+    if folder.exists() and not (folder.is_dir() and ((folder / "explain.json").exists() or not any(folder.iterdir()))):
+        raise InputError(f"{folder} holds other files; give another folder with -o")
+    return folder
