@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -132,8 +132,9 @@ def embed_to_file(
         precision=precision,
         progress="embedding" if progress else None,
     )
-    labelled = {"labels": embedded.data.labels, "classes": list(data.classes), "split": embedded.data.split}
-    labelled["superclasses"] = data.superclasses
+    labelled: dict[str, Any] = {"labels": embedded.data.labels, "classes": list(data.classes), "split": embedded.data.split}
+    if data.superclasses is not None:
+        labelled["superclasses"] = data.superclasses
     if encoding:
         rows = {"features": embedded.encodings.numpy()}
     else:
