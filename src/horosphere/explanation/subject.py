@@ -10,12 +10,15 @@ from torch import Tensor
 
 from .. import build
 from ..config import Config, EvaluationConfig, ExplainConfig, SceneConfig
-from ..data import RetrievalData
+from ..data import RetrievalData, UnreadableImage
+from ..data.crops import open_scene, whole
+from ..data.transforms import crop
 from ..errors import InputError
 from ..models import Embedded, Embedder, embed_data
 from ..report.judge import queries_and_gallery, ways_to_rank
 from ..report.pictures import view_of
 from ..report.points import read_points
+from ..report.scenes import embed_regions
 from ..runs import Run
 from ..spaces import Space
 
@@ -98,16 +101,17 @@ def _of_run(options: ExplainConfig, progress: bool) -> Subject:
     run = Run.open(options.target)
     if not run.model_path.is_dir():
         raise InputError(f"{run.folder} has no model yet; finish it with `horosphere train --resume {run.folder}`")
-    scenes = isinstance(run.config, SceneConfig)
-    evaluation = EvaluationConfig() if scenes else run.retrieval.evaluation
+    model = Embedder.load(run.model_path).to(build.device(options.device))
+    name = run.folder.resolve().name
+    if isinstance(run.config, SceneConfig) and options.data is None:
+        return replace(_of_objects(name, model, run.config, progress), run=run)
+    evaluation = EvaluationConfig() if isinstance(run.config, SceneConfig) else run.retrieval.evaluation
     if options.data is None:
         where = run.retrieval.data
     else:
         where = build.data_config(run.config, options.data, options.data_layout, options.data_options)
     config = Config(data=where, evaluation=evaluation)
     data = build.data(where)
-    model = Embedder.load(run.model_path).to(build.device(options.device))
-    name = run.folder.resolve().name
 
     def embedded(part: RetrievalData, what: str) -> Subject:
         found = embed_data(
@@ -129,6 +133,42 @@ def _of_run(options: ExplainConfig, progress: bool) -> Subject:
 
     own = embedded(build.judged_split(config, data), "judged")
     return replace(own, run=run, read_train=train if "train" in data.split else None)
+
+
+def _of_objects(name: str, model: Embedder, config: SceneConfig, progress: bool) -> Subject:
+    """The objects of a run on scenes, with the classes of their boxes."""
+    scenes = build.judged_scenes(config, build.scenes(config, progress))
+    if scenes is None:
+        raise InputError(
+            f"{name} trained on scenes without boxes, so there are no objects: give labelled images with --data"
+        )
+    regions = embed_regions(model, scenes, progress=progress)
+    labels = np.array([scenes.labels[i][box] for i, box in regions.places])
+    classes, superclasses = scenes.classes, scenes.superclasses
+    if (labels < 0).any():  # proposals have no class
+        labels, classes, superclasses = np.zeros_like(labels), ("unlabelled",), None
+    preprocessing = model.preprocessing
+    assert preprocessing is not None  # it has an encoder
+
+    def image(position: int) -> np.ndarray:
+        i, box = regions.places[position]
+        try:
+            picture = open_scene(scenes.images.read(i), scenes.sizes[i], preprocessing.channels, name=str(scenes.ids[i]))
+        except UnreadableImage:  # it was readable when it was embedded
+            return np.zeros((2, 2, 3), np.uint8)
+        return crop(picture, whole(scenes.boxes[i][box]), preprocessing).permute(1, 2, 0).numpy()
+
+    return Subject(
+        name,
+        model.space.to("cpu"),
+        regions.objects,
+        labels,
+        classes,
+        np.array([f"{scenes.ids[i]}#{box}" for i, box in regions.places]),
+        superclasses=None if superclasses is None else tuple((name,) for name in superclasses),
+        encodings=regions.encodings,
+        image=image,
+    )
 
 
 def _embedded(name: str, model: Embedder, embedded: Embedded) -> Subject:

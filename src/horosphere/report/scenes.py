@@ -1,6 +1,7 @@
 """What scene–object contrast has learned: the radius of scenes against objects, and whose scene an object is nearest to."""
 
 import json
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..data.transforms import crop
 from ..errors import InputError
 from ..files import write_text
 from ..models import Embedder
+from ..models.embedder import evaluating
 from ..runs import Run
 from ..spaces import Sphere
 from .document import Picture, template
@@ -25,16 +27,34 @@ MOST_SCENES, MOST_OBJECTS = 2000, 10
 _QUANTILES = (0.05, 0.5, 0.95)
 
 
-def embed_regions(
-    model: Embedder, data: SceneData, *, progress: bool = False
-) -> tuple[Tensor, Tensor, Tensor, dict[str, str]]:
-    """Points of scenes (n, p), what holds all boxes of an image; of objects (m, p), their boxes; the scene of each object
-    (m,), int64; and the images that could not be read, with reasons.
+@dataclass(frozen=True)
+class Regions:
+    """Scenes and their objects through a model, float32 on the CPU.
+
+    Attributes:
+        scenes: points (n, p) of what holds all boxes of an image.
+        objects: points (m, p) of what is in a box.
+        encodings: the encoder's own output (m, width) of the objects.
+        owners: the scene of each object (m,), int64.
+        places: image and box of each object (m, 2), as positions in the data.
+        failures: the images that could not be read, with reasons.
+    """
+
+    scenes: Tensor
+    objects: Tensor
+    encodings: Tensor
+    owners: Tensor
+    places: np.ndarray
+    failures: dict[str, str]
+
+
+def embed_regions(model: Embedder, data: SceneData, *, progress: bool = False) -> Regions:
+    """Embed at most `MOST_SCENES` scenes, and `MOST_OBJECTS` objects of each.
 
     Crops are resized without keeping their shapes, as in training. Raises InputError where no image can be read.
     """
     assert model.preprocessing is not None  # it has an encoder
-    scenes, objects, owners, failures = [], [], [], {}
+    scenes, objects, encodings, places, failures = [], [], [], [], {}
     chosen = np.unique(np.linspace(0, len(data) - 1, min(len(data), MOST_SCENES)).astype(int))
     for i in tqdm(chosen.tolist(), desc="embedding scenes", unit="img", disable=not progress, leave=False):
         name, boxes = str(data.ids[i]), data.boxes[i]
@@ -45,20 +65,25 @@ def embed_regions(
             continue
         around = (*boxes[:, :2].min(0), *boxes[:, 2:].max(0))
         views = [crop(picture, whole(box), model.preprocessing) for box in (around, *boxes[:MOST_OBJECTS])]
-        points = model.encode(torch.stack(views)).cpu()
-        owners += [len(scenes)] * (len(views) - 1)
-        scenes.append(points[0])
-        objects.append(points[1:])
+        with evaluating(model), torch.inference_mode():
+            outputs, points = model.embed(model.normalise(torch.stack(views)))
+        places += [(i, box) for box in range(len(views) - 1)]
+        scenes.append(points[0].cpu())
+        objects.append(points[1:].cpu())
+        encodings.append(outputs[1:].cpu())
     if not scenes:
         first, reason = next(iter(failures.items()))
         raise InputError(f"none of the {len(failures)} images of {data.name} could be read; the first, {first}: {reason}")
-    return torch.stack(scenes), torch.cat(objects), torch.tensor(owners), failures
+    places = np.array(places)
+    owners = torch.from_numpy(np.unique(places[:, 0], return_inverse=True)[1])
+    return Regions(torch.stack(scenes), torch.cat(objects), torch.cat(encodings), owners, places, failures)
 
 
-def judge_scenes(model: Embedder, scenes: Tensor, objects: Tensor, owners: Tensor) -> dict:
+def judge_scenes(model: Embedder, regions: Regions) -> dict:
     """Radii of scenes and objects; the share of objects whose own scene lies farther out; and the share to which no scene is
     nearer than their own, by the space's distance and by cosine, with what chance would give."""
     space, sphere = model.space, Sphere()
+    scenes, objects, owners = regions.scenes, regions.objects, regions.owners
     radii = {"scenes": space.radius(scenes), "objects": space.radius(objects)}
     nearest = {}
     for name, where in (("distance", space), ("cosine", sphere)):
@@ -103,10 +128,13 @@ def write_scene_report(run: Run, model: Embedder, data: SceneData | None, *, pro
     training = run.training
     failures, found = training.pop("failures"), None
     if data is not None:
-        scenes, objects, owners, unread = embed_regions(model, data, progress=progress)
-        failures |= unread
-        found = judge_scenes(model, scenes, objects, owners)
-        radii = {"scenes": model.space.radius(scenes).tolist(), "objects": model.space.radius(objects).tolist()}
+        regions = embed_regions(model, data, progress=progress)
+        failures |= regions.failures
+        found = judge_scenes(model, regions)
+        radii = {
+            "scenes": model.space.radius(regions.scenes).tolist(),
+            "objects": model.space.radius(regions.objects).tolist(),
+        }
         pictures.append(
             Picture(
                 "radius",
