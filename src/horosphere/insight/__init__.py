@@ -1,4 +1,4 @@
-"""What the geometry does, as pictures: each function takes numbers or points and returns a matplotlib figure.
+"""What the geometry does, in numbers and pictures; a picture is a matplotlib figure, made of numbers or points.
 
 Imports `spaces` only; `report` puts the figures on a page.
 """
@@ -6,13 +6,19 @@ Imports `spaces` only; `report` puts the figures on a page.
 from .figures import contrast_curves, label_counts, radii, radii_of, recalls, scatter_against_cosine, training_curve
 from .scenes import scene_sheet
 from .sheets import BoxMark, box_sheet, image_sheet, retrieval_sheet
+from .weight_curves import weights_by_rank
+from .weights import Negatives, Weights, anchors_among, negative_weights, weigh_negatives
 
 __all__ = [
     "BoxMark",
+    "Negatives",
+    "Weights",
+    "anchors_among",
     "box_sheet",
     "contrast_curves",
     "image_sheet",
     "label_counts",
+    "negative_weights",
     "radii",
     "radii_of",
     "recalls",
@@ -20,4 +26,6 @@ __all__ = [
     "scatter_against_cosine",
     "scene_sheet",
     "training_curve",
+    "weigh_negatives",
+    "weights_by_rank",
 ]
