@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from horosphere import insight
 from horosphere.errors import InputError
-from horosphere.insight import weights as module
+from horosphere.insight import blocks
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
 SPACES = {
@@ -139,8 +139,8 @@ def test_precision_of_the_points(dtype):
 
 @pytest.mark.parametrize("name", ["sphere", "far", "mixture"])
 def test_the_stream_says_what_the_weights_say(name, monkeypatch):
-    monkeypatch.setattr(module, "_ROWS", 7)
-    monkeypatch.setattr(module, "_COLUMNS", 10)
+    monkeypatch.setattr(blocks, "_ROWS", 7)
+    monkeypatch.setattr(blocks, "_COLUMNS", 10)
     space = SPACES[name]
     points, labels = batch(space, n=45, classes=9)
     points[3] = points[4]  # two coincide

@@ -4,20 +4,24 @@ Imports `spaces` only; `report` puts the figures on a page.
 """
 
 from .figures import contrast_curves, label_counts, radii, radii_of, recalls, scatter_against_cosine, training_curve
+from .neighbours import Answers, answers
 from .scenes import scene_sheet
-from .sheets import BoxMark, box_sheet, image_sheet, retrieval_sheet
+from .sheets import BoxMark, box_sheet, image_sheet, negative_sheet, retrieval_sheet
 from .weight_curves import weights_by_rank
 from .weights import Negatives, Weights, anchors_among, negative_weights, weigh_negatives
 
 __all__ = [
+    "Answers",
     "BoxMark",
     "Negatives",
     "Weights",
     "anchors_among",
+    "answers",
     "box_sheet",
     "contrast_curves",
     "image_sheet",
     "label_counts",
+    "negative_sheet",
     "negative_weights",
     "radii",
     "radii_of",

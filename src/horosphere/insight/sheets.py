@@ -1,4 +1,4 @@
-"""Sheets of images: queries with what each geometry finds for them."""
+"""Sheets of images: what each geometry finds for a query, and what it holds against an anchor."""
 
 import textwrap
 from collections.abc import Callable, Sequence
@@ -12,10 +12,11 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ..spaces import Space
-from .figures import GREEN, ORANGE
+from .figures import BLUE, GREEN, ORANGE
 
-#: Height of a line of pictures with the words under it, and of the room over a query, where its name stands.
-ROW, GAP = 1.2, 0.45
+#: Height of a line of pictures with a line of words under it, of each line more, and of the room over a query, where its
+#: name stands.
+ROW, WORDS, GAP = 1.2, 0.17, 0.45
 
 
 def retrieval_sheet(
@@ -26,8 +27,11 @@ def retrieval_sheet(
     gallery: np.ndarray,
     names: Callable[[int], str],
     k: int = 6,
+    superclass: Callable[[int], str] | None = None,
 ) -> Figure:
     """Queries with their k nearest gallery images under each ranking: a green frame and ✓ right, an orange one and ✗ wrong.
+
+    With superclasses a wrong image of the query's superclass has a blue frame and ≈, and each image's stands under it.
 
     Args:
         image: position → uint8 (H, W, C).
@@ -35,32 +39,104 @@ def retrieval_sheet(
         rankings: (name, space, points (n, p)) each.
         queries: positions, a few.
         gallery: positions that are searched; a query is never its own neighbour.
-        names: position → the words under a query.
+        names: position → the words over a query.
         k: neighbours shown.
+        superclass: position → the name of what its class belongs to.
     """
-    # One pair of axes for all, in units of a picture's side: axes for each picture take seconds.
-    height = len(queries) * (len(rankings) * ROW + GAP)
-    figure = Figure(figsize=(k + 2.4, height), dpi=110)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.1, k + 2.3), ylim=(height, 0), autoscale_on=False)
-    axes.axis("off")
+    row = ROW if superclass is None else ROW + 2 * WORDS
+    gap = GAP if superclass is None else GAP + WORDS
+    figure, axes = _canvas(k, len(queries) * (len(rankings) * row + gap))
     for number, query in enumerate(queries):
-        top = number * (len(rankings) * ROW + GAP) + GAP
-        axes.text(0.5, top, textwrap.fill(names(query), 16), ha="center", va="bottom", fontsize=9)
+        top = number * (len(rankings) * row + gap) + gap
+        title = textwrap.fill(names(query), 16)
+        axes.text(0.5, top, title, ha="center", va="bottom", fontsize=9)
         show(axes, image(query), 0, top)
+        if superclass is not None:
+            axes.text(0.5, top + 1, _narrow(superclass(query)), ha="center", va="top", fontsize=9)
         for line, (name, space, points) in enumerate(rankings):
             with torch.no_grad():
                 distances = space.distance(points[query].double(), points[torch.from_numpy(gallery)].double())
             distances[torch.from_numpy(gallery == query)] = torch.inf
-            order = distances.argsort(stable=True)[:k]
-            y = top + line * ROW
-            axes.text(2.1, y + 0.5, name, ha="right", va="center", fontsize=10)
-            for column, hit in enumerate(order.tolist()):
-                position, x = int(gallery[hit]), column + 2.2
-                right = labels[position] == labels[query]
-                show(axes, image(position), x, y, GREEN if right else ORANGE)
-                words = f"{'✓' if right else '✗'} {float(distances[hit]):.3g}"
-                axes.text(x + 0.5, y + 1, words, ha="center", va="top", fontsize=8)
+            pictures = []
+            for hit in distances.argsort(stable=True)[:k].tolist():
+                position = int(gallery[hit])
+                mark, colour = ("✓", GREEN) if labels[position] == labels[query] else ("✗", ORANGE)
+                if mark == "✗" and superclass is not None and superclass(position) == superclass(query):
+                    mark, colour = "≈", BLUE
+                words = f"{mark} {float(distances[hit]):.3g}"
+                if superclass is not None:
+                    words += f"\n{_narrow(superclass(position))}"
+                pictures.append((image(position), words, colour))
+            _line(axes, top + line * row, name, pictures)
     return figure
+
+
+def negative_sheet(
+    image: Callable[[int], np.ndarray],
+    anchors: Sequence[int],
+    positives: Sequence[int],
+    hardest: Sequence[tuple[str, np.ndarray]],
+    names: Callable[[int], str],
+) -> Figure:
+    """Anchors and their positives with each geometry's hardest negatives, the hardest first (HypMix, Figure 1).
+
+    A negative that no other geometry shown has among its own has an orange frame and says so.
+
+    Args:
+        image: position → uint8 (H, W, C).
+        anchors, positives: positions, one positive an anchor.
+        hardest: (name, positions (anchors, k)) each, two geometries or more.
+        names: position → its class.
+    """
+    row, gap = ROW + 2 * WORDS, 0.1
+    height, k = len(hardest) * row + gap, hardest[0][1].shape[1]
+    figure, axes = _canvas(k, len(anchors) * height)
+    for number, (anchor, positive) in enumerate(zip(anchors, positives, strict=True)):
+        top = number * height + gap
+        for line, (position, what) in enumerate(((anchor, "anchor"), (positive, "positive"))):
+            show(axes, image(position), 0, top + line * row)
+            words = f"{what}\n{_narrow(names(position))}"
+            axes.text(0.5, top + line * row + 1, words, ha="center", va="top", fontsize=9)
+        for line, (name, chosen) in enumerate(hardest):
+            others = {p for other, own in hardest if other != name for p in own[number].tolist()}
+            pictures = []
+            for position in chosen[number].tolist():
+                words = _narrow(names(position))
+                if position in others:
+                    pictures.append((image(position), words, None))
+                else:
+                    pictures.append((image(position), f"◆ only here\n{words}", ORANGE))
+            _line(axes, top + line * row, name, pictures)
+    return figure
+
+
+def _narrow(name: str) -> str:
+    """A name in the width of a picture, in two lines at most."""
+    return "\n".join(textwrap.wrap(name, 13, max_lines=2, placeholder="…"))
+
+
+def _canvas(columns: int, height: float, gap: float = 0) -> tuple[Figure, Axes]:
+    """A sheet as wide as `columns` pictures and a name. One pair of axes for all, because one a picture takes seconds."""
+    figure = Figure(figsize=(columns + 2.4 + gap, height), dpi=110)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.1, columns + 2.3 + gap), ylim=(height, 0), autoscale_on=False)
+    axes.axis("off")
+    return figure, axes
+
+
+def _line(
+    axes: Axes,
+    y: float,
+    name: str,
+    pictures: Sequence[tuple[np.ndarray, str, str | None]],
+    gap: float = 0,
+    gap_after: int | None = None,
+) -> None:
+    """Pictures side by side from their upper edge y down, words under each and a frame where there is a colour."""
+    axes.text(2.1, y + 0.5, textwrap.fill(name, 22), ha="right", va="center", fontsize=10)
+    for column, (picture, words, colour) in enumerate(pictures):
+        x = column + 2.2 + (gap if gap_after is not None and column >= gap_after else 0)
+        show(axes, picture, x, y, colour)
+        axes.text(x + 0.5, y + 1, words, ha="center", va="top", fontsize=9)
 
 
 def show(axes: Axes, picture: np.ndarray, x: float, y: float, colour: str | None = None) -> None:
@@ -79,18 +155,10 @@ def show(axes: Axes, picture: np.ndarray, x: float, y: float, colour: str | None
 
 def image_sheet(rows: Sequence[tuple[str, Sequence[tuple[np.ndarray, str]]]], gap_after: int | None = None) -> Figure:
     """A row of images uint8 (H, W[, C]) with words under each, and a name before it; a gap after the first `gap_after`."""
-    columns = max(len(images) for _, images in rows)
-    space = 0 if gap_after is None else 0.4
-    figure = Figure(figsize=(columns + 2.4 + space, len(rows) * ROW), dpi=110)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.1, columns + 2.3 + space), ylim=(len(rows) * ROW, 0), autoscale_on=False)
-    axes.axis("off")
+    gap = 0 if gap_after is None else 0.4
+    figure, axes = _canvas(max(len(images) for _, images in rows), len(rows) * ROW, gap)
     for line, (name, images) in enumerate(rows):
-        y = line * ROW
-        axes.text(2.1, y + 0.5, textwrap.fill(name, 22), ha="right", va="center", fontsize=10)
-        for column, (image, words) in enumerate(images):
-            x = column + 2.2 + (space if gap_after is not None and column >= gap_after else 0)
-            show(axes, image, x, y)
-            axes.text(x + 0.5, y + 1, words, ha="center", va="top", fontsize=8)
+        _line(axes, line * ROW, name, [(image, words, None) for image, words in images], gap, gap_after)
     return figure
 
 

@@ -22,7 +22,7 @@ def weights_by_rank(found: Mapping[str, Negatives]) -> Figure:
     """
     first = next(iter(found.values()))
     temperatures = list(first.weights)
-    figure = Figure(figsize=(1 + 3.9 * len(temperatures), 3.9), layout="constrained", dpi=110)
+    figure = Figure(figsize=(1 + 3.9 * len(temperatures), 4.1), layout="constrained", dpi=110)
     panels = figure.subplots(1, len(temperatures), sharey=True, squeeze=False)[0]
     top = max(float(np.max(weights.high)) for each in found.values() for weights in each.weights.values())
     for axes, temperature in zip(panels, temperatures, strict=True):
@@ -39,6 +39,6 @@ def weights_by_rank(found: Mapping[str, Negatives]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("weight p(x⁻)", fontsize=11)
-    panels[0].legend(frameon=False, fontsize=10, loc="lower left")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(found), frameon=False)
     figure.supxlabel(f"rank of the negative, 1 = nearest (mean over {len(first.anchors):,} anchors)", fontsize=11)
     return figure

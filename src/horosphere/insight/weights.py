@@ -16,9 +16,8 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..evaluation.truth import Truth
 from ..spaces import Space
+from .blocks import distance_blocks
 
-#: Anchors and points compared at a time: blocks of float64 that stay in the processor's cache.
-_ROWS, _COLUMNS = 64, 2048
 #: More points than these are compared with chosen anchors only.
 _ALL = 20_000
 #: Ranks at which weights are kept, evenly spaced on a log scale.
@@ -73,7 +72,7 @@ def negative_weights(
         anchors = torch.arange(len(points))
     positives = _positives(labels, anchors)
     out = points.new_empty(len(anchors), len(points), dtype=torch.promote_types(points.dtype, torch.float32))
-    for rows, apart in _blocks(space, points, labels, anchors, torch.float64):
+    for rows, apart in _to_others(space, points, labels, anchors, torch.float64):
         x, y = (points[index[rows].to(points.device)].double() for index in (anchors, positives))
         logits = torch.cat([apart, space.distance(x, y)[:, None]], 1).div_(-temperature)
         out[rows] = logits.softmax(1)[:, :-1].to(out.dtype)
@@ -186,7 +185,7 @@ def weigh_negatives(
     kept = torch.empty(len(anchors), min(hardest, fewest), dtype=torch.int64)
     found = {temperature: _Sums(len(anchors), ranks, shares) for temperature in temperatures}
     with tqdm(total=len(anchors), unit=" anchors", desc="negatives", disable=not progress, leave=False) as bar:
-        for rows, apart in _blocks(truth.space, truth.points, labels, anchors, torch.float32):
+        for rows, apart in _to_others(truth.space, truth.points, labels, anchors, torch.float32):
             # NumPy sorts float32 many times as fast as torch does on a CPU.
             ordered = torch.from_numpy(np.sort(apart.numpy(), 1))
             kept[rows] = _nearest(apart, ordered[:, kept.shape[1] - 1 : kept.shape[1]], kept.shape[1])
@@ -250,20 +249,14 @@ class _Sums:
         )
 
 
-def _blocks(
+def _to_others(
     space: Space, points: Tensor, labels: Tensor, anchors: Tensor, dtype: torch.dtype
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Distances (b, n) of some anchors at a time, infinite to their own class; a block is used up before the next."""
-    buffer = points.new_empty(min(_ROWS, len(anchors)), len(points), dtype=dtype)
+    """`distance_blocks` of anchors to all points, infinite to their own class."""
     on_device = labels.to(points.device)
-    for start in range(0, len(anchors), _ROWS):
-        index = anchors[start : start + _ROWS].to(points.device)
-        apart, x = buffer[: len(index)], points[index].double()
-        for first in range(0, len(points), _COLUMNS):
-            columns = slice(first, first + _COLUMNS)
-            apart[:, columns] = space.pairwise(x, points[columns].double())
-        apart.masked_fill_(on_device[index, None] == on_device, torch.inf)
-        yield slice(start, start + len(index)), apart
+    for rows, apart in distance_blocks(space, points, anchors, dtype=dtype):
+        own = labels[anchors[rows]].to(points.device)
+        yield rows, apart.masked_fill_(own[:, None] == on_device, torch.inf)
 
 
 def _nearest(apart: Tensor, reach: Tensor, count: int) -> Tensor:

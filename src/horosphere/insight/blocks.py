@@ -1,0 +1,30 @@
+"""Distances of some points to all, a few rows at a time."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ..spaces import Space
+
+#: Points compared at a time: blocks of float64 that stay in the processor's cache.
+_ROWS, _COLUMNS = 64, 2048
+
+
+def distance_blocks(
+    space: Space, points: Tensor, rows: Tensor, columns: Tensor | None = None, dtype: torch.dtype = torch.float64
+) -> Iterator[tuple[slice, Tensor]]:
+    """Distances of points `rows` (a,) to points `columns` (m,), all by default: (slice of the rows, (b, m) of `dtype`).
+
+    Made in float64. A block may be changed, and is used up before the next is asked for.
+    """
+    rows = rows.to(points.device)
+    width = len(points) if columns is None else len(columns)
+    buffer = points.new_empty(min(_ROWS, len(rows)), width, dtype=dtype)
+    for start in range(0, len(rows), _ROWS):
+        x = points[rows[start : start + _ROWS]].double()
+        block = buffer[: len(x)]
+        for first in range(0, width, _COLUMNS):
+            some = slice(first, first + _COLUMNS)
+            block[:, some] = space.pairwise(x, points[some if columns is None else columns[some]].double())
+        yield slice(start, start + len(x)), block
