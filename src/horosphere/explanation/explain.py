@@ -9,10 +9,15 @@ from ..config import ExplainConfig, SectionName
 from ..errors import InputError
 from ..files import write_text
 from ..report.document import Document, Section
+from .negatives import negatives
+from .neighbours import neighbours
 from .subject import NotHere, Subject, read_subject
 
 #: What makes each section, in the order of the page.
-SECTIONS: dict[SectionName, Callable[[Subject, ExplainConfig, bool], Section]] = {}
+SECTIONS: dict[SectionName, Callable[[Subject, ExplainConfig, bool], Section]] = {
+    "neighbours": neighbours,
+    "negatives": negatives,
+}
 
 
 def explain(options: ExplainConfig, *, progress: bool = True) -> tuple[Document, Path]:

@@ -63,6 +63,15 @@ class Subject:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def class_of(self, position: int) -> str:
+        """The name of a point's class, for people."""
+        return self.classes[self.labels[position]].replace("_", " ").replace("/", " ")
+
+    def superclass_of(self, position: int) -> str:
+        """The name of the nearest ancestor of a point's class, for people; "" where nobody knows."""
+        ancestors = () if self.superclasses is None else self.superclasses[self.labels[position]]
+        return ancestors[-1].replace("_", " ") if ancestors else ""
+
     @cached_property
     def train(self) -> "Subject | None":
         """The training images, embedded when first asked for."""

@@ -4,11 +4,12 @@ Imports `spaces` only; `report` puts the figures on a page.
 """
 
 from .figures import contrast_curves, label_counts, radii, radii_of, recalls, scatter_against_cosine, training_curve
+from .negatives import Negatives, Weights, anchors_among, weigh_negatives
 from .neighbours import Answers, answers
 from .scenes import scene_sheet
 from .sheets import BoxMark, box_sheet, image_sheet, negative_sheet, retrieval_sheet
 from .weight_curves import weights_by_rank
-from .weights import Negatives, Weights, anchors_among, negative_weights, weigh_negatives
+from .weights import negative_weights
 
 __all__ = [
     "Answers",

@@ -41,7 +41,7 @@ def retrieval_sheet(
         gallery: positions that are searched; a query is never its own neighbour.
         names: position → the words over a query.
         k: neighbours shown.
-        superclass: position → the name of what its class belongs to.
+        superclass: position → the name of what its class belongs to, "" where that is not known.
     """
     row = ROW if superclass is None else ROW + 2 * WORDS
     gap = GAP if superclass is None else GAP + WORDS
@@ -61,7 +61,7 @@ def retrieval_sheet(
             for hit in distances.argsort(stable=True)[:k].tolist():
                 position = int(gallery[hit])
                 mark, colour = ("✓", GREEN) if labels[position] == labels[query] else ("✗", ORANGE)
-                if mark == "✗" and superclass is not None and superclass(position) == superclass(query):
+                if mark == "✗" and superclass is not None and superclass(position) == superclass(query) != "":
                     mark, colour = "≈", BLUE
                 words = f"{mark} {float(distances[hit]):.3g}"
                 if superclass is not None:

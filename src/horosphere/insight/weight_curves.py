@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from .figures import BLUE, GREEN, GREY, ORANGE, PURPLE
-from .weights import Negatives
+from .negatives import Negatives
 
 #: A colour and a dash for each geometry, so that neither is needed to tell them apart.
 _STYLES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (PURPLE, ":"), (GREY, (0, (6, 1, 1, 1, 1, 1))))

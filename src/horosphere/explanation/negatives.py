@@ -1,0 +1,163 @@
+"""Which negatives each geometry finds hard, and how much they weigh."""
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+
+from .. import insight
+from ..config import ExplainConfig
+from ..errors import InputError
+from ..insight import Negatives
+from ..report.document import Picture, Section, Table
+from ..spaces import Mixed
+from .subject import NotHere, Subject
+
+#: Negatives of an anchor that are compared and shown, as in HypMix's Figure 1; and anchors on the sheet.
+_HARDEST, _SHOWN = 6, 4
+#: Of the k hardest negatives, the share of the weight is told.
+_SHARES = (1, 6, 10, 100)
+#: Where at least this share of the anchors agrees, something is said of the geometry.
+_MOST = 0.75
+
+
+def negatives(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
+    """The weight p(x⁻) of each negative, and each geometry's hardest negatives (HypMix, Figures 1 and 3)."""
+    try:
+        anchors = insight.anchors_among(subject.labels, options.anchors, options.seed)
+        found = {
+            name: insight.weigh_negatives(
+                space,
+                points,
+                subject.labels,
+                options.temperatures,
+                anchors,
+                hardest=_HARDEST,
+                shares=_SHARES,
+                progress=progress,
+            )
+            for name, (_, space, points) in subject.ways.items()
+        }
+    except InputError as error:
+        raise NotHere(str(error)) from None
+    drawn = [name for name in found if " by cosine" not in name][:5]
+    blocks: list[str | Table | Picture] = [
+        f"A loss pulls an anchor to its positive and pushes it from its negatives, the images of other classes. Each counts by "
+        f"its weight p(x⁻) (HypMix, Eq. 9). Here {len(anchors):,} anchors have all {len(subject):,} images as one batch; a "
+        f"training batch is smaller, and its weights sit on fewer negatives. The temperature τ divides distances as they are, "
+        "2 − 2 cosine on a sphere. The weight on negatives is Σp(x⁻): what is left of 1 is the positive's. The effective "
+        "number is (Σp)²/Σp²: so many equal weights would be as uneven.",
+        _weights_table(found),
+        Picture(
+            "weights",
+            "The weight of each negative, the nearest first: the mean over anchors, with a band from quantile 0.1 to 0.9. "
+            "The steeper a line, the fewer the negatives that the geometry learns from.",
+            insight.weights_by_rank({name: found[name] for name in drawn}),
+        ),
+    ]
+    numbers = {
+        "images": len(subject),
+        "anchors": len(anchors),
+        "geometries": {name: each.to_dict() for name, each in found.items()},
+        f"overlap_of_{_HARDEST}_hardest": {
+            name: {other: float(each.overlap(found[other]).mean()) for other in found} for name, each in found.items()
+        },
+    }
+    if len(found) > 1:
+        pair = _pair(subject, found)
+        blocks += [*_findings(found, pair), _overlap_table(found)]
+        numbers["compared"] = list(pair)
+        if subject.image is not None:
+            shown = _disagreed(subject, found, pair)
+            blocks.append(_sheet(subject, found, pair, shown))
+            numbers["shown"] = [str(subject.ids[anchor]) for anchor in anchors[shown]]
+    return Section("Negatives", blocks, numbers)
+
+
+def _weights_table(found: Mapping[str, Negatives]) -> Table:
+    header = ["geometry", "τ", "weight on negatives", "effective number, median (80 % of anchors)"]
+    rows = []
+    for name, each in found.items():
+        for temperature, weights in each.weights.items():
+            low, median, high = np.quantile(weights.effective, [0.1, 0.5, 0.9])
+            effective = f"{_count(median)} ({_count(low)} to {_count(high)})"
+            shares = [f"{100 * share.mean():.1f} %" for share in weights.shares.values()]
+            rows.append([name, f"{temperature:g}", f"{100 * weights.total.mean():.1f} %", effective, *shares])
+    return Table([*header, *(f"on the {k} hardest" if k > 1 else "on the hardest" for k in _SHARES)], rows)
+
+
+def _overlap_table(found: Mapping[str, Negatives]) -> Table:
+    rows = [
+        [name, *(f"{100 * each.overlap(other).mean():.0f} %" for other in found.values())] for name, each in found.items()
+    ]
+    return Table([f"in common of the {_HARDEST} hardest", *found], rows)
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _pair(subject: Subject, found: Mapping[str, Negatives]) -> tuple[str, str]:
+    """The two geometries compared: of the space's parts those that agree least; or the one space and its control."""
+    if isinstance(subject.space, Mixed) and len(subject.space.parts) > 1:
+        return min(combinations(subject.space.names, 2), key=lambda pair: found[pair[0]].overlap(found[pair[1]]).mean())
+    first, second = list(found)[:2]
+    return first, second
+
+
+def _findings(found: Mapping[str, Negatives], pair: tuple[str, str]) -> list[str]:
+    """What the numbers carry, in sentences."""
+    one, other = (found[name] for name in pair)
+    sentences = []
+    for temperature, weights in one.weights.items():
+        mine, theirs = weights.effective, other.weights[temperature].effective
+        fewer = float((mine < theirs).mean())
+        few, many, share, medians = pair[0], pair[1], fewer, (np.median(mine), np.median(theirs))
+        if fewer < 0.5:
+            few, many, share, medians = many, few, float((theirs < mine).mean()), medians[::-1]
+        numbers = f"{_count(medians[0])} against {_count(medians[1])} in the median, fewer for {100 * share:.0f} % of the anchors"
+        if share >= _MOST:
+            sentences.append(f"At τ = {temperature:g} the weight of {few} sits on fewer negatives than that of {many}: {numbers}.")
+        else:
+            sentences.append(
+                f"At τ = {temperature:g} neither {few} nor {many} weighs clearly fewer negatives: an effective number of "
+                f"{numbers}."
+            )
+    sentences.append(
+        "Larger distances weigh fewer negatives, as a lower temperature does, so that this alone is no property of a geometry."
+    )
+    overlap = one.overlap(other).mean()
+    which = (
+        f"Which negatives are hard does not depend on the temperature: of an anchor's {one.hardest.shape[1]} hardest under "
+        f"{pair[0]}, {100 * overlap:.0f} % are among those of {pair[1]} too."
+    )
+    if overlap > 0.99:
+        which += " The two find the same negatives hard."
+    return [" ".join(sentences), which]
+
+
+def _disagreed(subject: Subject, found: Mapping[str, Negatives], pair: tuple[str, str]) -> np.ndarray:
+    """The anchors, by place, of least overlap, of equals those whose negatives weigh most; one a class."""
+    one, other = (found[name] for name in pair)
+    weight = sum(weights.total for each in (one, other) for weights in each.weights.values())
+    order = np.lexsort((-weight, one.overlap(other)))
+    _, first = np.unique(subject.labels[one.anchors[order]], return_index=True)
+    return order[np.sort(first)[:_SHOWN]]
+
+
+def _sheet(subject: Subject, found: Mapping[str, Negatives], pair: tuple[str, str], shown: np.ndarray) -> Picture:
+    assert subject.image is not None  # the caller asked
+    one = found[pair[0]]
+    return Picture(
+        "hard-negatives",
+        f"Anchors with the next image of their class, and the hardest negatives of {pair[0]} and {pair[1]}, the nearest "
+        f"first. Framed, “only here”: not among the other's {one.hardest.shape[1]}. These are the anchors on which the two "
+        "agree least.",
+        insight.negative_sheet(
+            subject.image,
+            one.anchors[shown].tolist(),
+            one.positives[shown].tolist(),
+            [(name, found[name].hardest[shown]) for name in pair],
+            subject.class_of,
+        ),
+    )

@@ -1,0 +1,153 @@
+"""What each geometry finds first: the best and the worst queries with their neighbours."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .. import insight
+from ..config import ExplainConfig
+from ..errors import InputError
+from ..insight import Answers
+from ..report.document import Picture, Section, Table
+from .subject import NotHere, Subject
+
+#: Queries on a sheet.
+_SHOWN = 3
+
+
+def neighbours(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
+    """Best and worst queries with their nearest images under each geometry."""
+    gallery = np.arange(len(subject)) if subject.gallery is None else subject.gallery
+    queries = np.arange(len(subject)) if subject.queries is None else subject.queries
+    if len(queries) > options.anchors:
+        queries = np.sort(np.random.default_rng(options.seed).choice(queries, options.anchors, replace=False))
+    try:
+        found = {
+            name: insight.answers(space, points, subject.labels, queries, gallery, progress=progress)
+            for name, (_, space, points) in subject.ways.items()
+        }
+    except InputError as error:
+        raise NotHere(str(error)) from None
+    headline, first = next(iter(found.items()))
+    superclasses = _superclasses(subject)
+    numbers = {name: _numbers(each, first, subject.labels, superclasses) for name, each in found.items()}
+    drawn = "" if len(first.queries) == len(subject) else " drawn at random"
+    blocks: list[str | Table | Picture] = [
+        f"{len(first.queries):,} queries{drawn} against {len(gallery):,} images. {headline.capitalize()} finds an image of the "
+        f"right class first for {100 * numbers[headline]['right']:.1f} % of them.",
+        _table(numbers, headline),
+    ]
+    if superclasses is not None:
+        chance = _chance(first, subject.labels, superclasses, gallery)
+        if chance is not None:
+            blocks.append(
+                f"A mistake in the right superclass is the better mistake: by chance {100 * chance:.1f} % of those of {headline} "
+                "would be."
+            )
+    best, worst = first.best(subject.labels, _SHOWN), first.worst(subject.labels, _SHOWN)
+    if subject.image is not None:
+        marks = "✓ the right class, ✗ a wrong one" + ("" if superclasses is None else ", ≈ a wrong one of the right superclass")
+        how = f"The number is the distance; {marks}."
+        if len(best):
+            caption = f"The best queries of {headline}: the nearest wrong image is farthest behind the nearest right one. {how}"
+            blocks.append(_sheet(subject, "best-queries", caption, best, gallery))
+        if len(worst):
+            caption = f"The worst queries of {headline}: the most wrong images are nearer than the nearest right one. {how}"
+            blocks.append(_sheet(subject, "worst-queries", caption, worst, gallery))
+    else:
+        blocks.append(_list(subject, first, worst, headline))
+    shown = {"best": best, "worst": worst}
+    return Section(
+        "Neighbours",
+        blocks,
+        {
+            "queries": len(first.queries),
+            "gallery": len(gallery),
+            "geometries": numbers,
+            **{name: [str(subject.ids[query]) for query in chosen] for name, chosen in shown.items()},
+        },
+    )
+
+
+def _superclasses(subject: Subject) -> np.ndarray | None:
+    """Of each class its nearest ancestor's number, −1 where nobody knows; None where no two classes share one."""
+    if subject.superclasses is None:
+        return None
+    names = [ancestors[-1] if ancestors else "" for ancestors in subject.superclasses]
+    known = sorted(set(names) - {""})
+    if not 1 < len(known) < len(names):
+        return None
+    return np.array([known.index(name) if name else -1 for name in names])
+
+
+def _numbers(found: Answers, first: Answers, labels: np.ndarray, superclasses: np.ndarray | None) -> dict:
+    """Shares of one geometry's answers, beside those of the first."""
+    right, theirs = found.rank == 0, first.rank == 0
+    numbers: dict[str, float | None] = {
+        "right": float(right.mean()),
+        "right_where_first_is_wrong": float((right & ~theirs).mean()),
+        "wrong_where_first_is_right": float((~right & theirs).mean()),
+    }
+    if superclasses is not None:
+        asked, got = (superclasses[labels[positions[~right]]] for positions in (found.queries, found.nearest))
+        numbers["mistakes_in_superclass"] = float(((asked == got) & (asked >= 0)).mean()) if len(asked) else None
+    return numbers
+
+
+def _table(numbers: Mapping[str, dict], headline: str) -> Table:
+    header = ["geometry", "right first", f"right where {headline} is wrong", f"wrong where {headline} is right"]
+    rows = []
+    for name, own in numbers.items():
+        shares = [own["right"], own["right_where_first_is_wrong"], own["wrong_where_first_is_right"]]
+        cells = [f"{100 * share:.1f} %" for share in shares]
+        if name == headline:
+            cells[1:] = ["", ""]
+        if "mistakes_in_superclass" in own:
+            share = own["mistakes_in_superclass"]
+            cells.append("no mistake" if share is None else f"{100 * share:.1f} %")
+        rows.append([name, *cells])
+    if "mistakes_in_superclass" in numbers[headline]:
+        header.append("mistakes in the right superclass")
+    return Table(header, rows, frozenset({headline}))
+
+
+def _chance(found: Answers, labels: np.ndarray, superclasses: np.ndarray, gallery: np.ndarray) -> float | None:
+    """Mean share of the wrong images that are of the right superclass, over wrongly answered queries."""
+    wrong = found.queries[found.rank > 0]
+    if len(wrong) == 0:
+        return None
+    of_class = np.bincount(labels[gallery], minlength=len(superclasses))
+    of_superclass = np.bincount(superclasses[labels[gallery]] + 1, minlength=superclasses.max() + 2)
+    of_superclass[0] = 0
+    own = of_class[labels[wrong]]
+    kin = np.where(superclasses[labels[wrong]] >= 0, of_superclass[superclasses[labels[wrong]] + 1] - own, 0)
+    return float((kin / (len(gallery) - own)).mean())
+
+
+def _sheet(subject: Subject, name: str, caption: str, queries: np.ndarray, gallery: np.ndarray) -> Picture:
+    assert subject.image is not None  # the caller asked
+    ways = [(way, space, points) for way, (_, space, points) in subject.ways.items() if " by cosine" not in way]
+    superclass = None if _superclasses(subject) is None else subject.superclass_of
+    figure = insight.retrieval_sheet(
+        subject.image, subject.labels, ways, queries.tolist(), gallery, subject.class_of, superclass=superclass
+    )
+    return Picture(name, caption, figure)
+
+
+def _list(subject: Subject, found: Answers, worst: np.ndarray, headline: str) -> Table:
+    """The worst queries by name, where there are no images to show."""
+    place = {int(query): i for i, query in enumerate(found.queries)}
+    rows = []
+    for query in worst.tolist():
+        i = place[query]
+        nearest = int(found.nearest[i])
+        rows.append(
+            [
+                str(subject.ids[query]),
+                subject.class_of(query),
+                str(subject.ids[nearest]),
+                subject.class_of(nearest),
+                f"{found.rank[i]:,}",
+            ]
+        )
+    return Table([f"worst query of {headline}", "class", "nearest image", "its class", "wrong images nearer"], rows)
