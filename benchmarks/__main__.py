@@ -10,7 +10,7 @@ import torch
 
 from horosphere.files import write_text
 
-from . import contrast, cuda, data, embedding, pairwise, proxies, retrieval, scaling, training
+from . import contrast, cuda, data, embedding, negatives, pairwise, proxies, retrieval, scaling, training
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# Results of the benchmarks
@@ -26,6 +26,7 @@ SECTIONS = {
     proxies: "none; SoftTriple against plain autograd, in time and memory.",
     retrieval: "Recall@K at most 1.3 × one product, all metrics at most 2 ×, of a mixture 3 × its products; a gallery of a "
     "million in bounded memory.",
+    negatives: "none; what the weights of negatives cost beside the products of their distances, in bounded memory.",
     training: "4/3 of the time in chunks; at most 2 ms of the loop's own a step.",
     data: "2 × (500 × 375) and 3 × (1024 × 768) timm's images per second, at 48 dB or more.",
     embedding: "at least 95 % of bare timm's speed, so at most 1.05 × its time.",

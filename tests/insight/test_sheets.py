@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from horosphere import insight
+from horosphere.spaces import Euclidean
 
 from .test_figures import png, texts
 
@@ -34,3 +36,48 @@ def test_label_counts_has_a_panel_a_norm():
     row = ("norm", np.array([1, 2]), np.array([9, 1]), np.array([1.0, 2.0]), intervals)
     axes = png(insight.label_counts([row, row], "boxes")).axes
     assert len(axes) == 2 and axes[0].get_ylabel() == "mean norm" and "boxes" in axes[0].get_xlabel()
+
+
+def test_a_retrieval_sheet_tells_a_wrong_image_of_the_right_superclass():
+    space = Euclidean()
+    points, labels = torch.tensor([[0.0], [1], [2], [3], [4]]), np.array([0, 0, 1, 2, 3])
+    kin = ["warblers", "warblers", "a long name of gulls", ""]
+    figure = insight.retrieval_sheet(
+        lambda i: np.full((8, 8, 1), i, np.uint8),
+        labels,
+        [("flat", space, points)],
+        [0, 4],
+        np.arange(5),
+        lambda i: f"class {labels[i]}",
+        k=4,
+        superclass=lambda i: kin[labels[i]],
+    )
+    (axes,) = png(figure).axes
+    first, second = texts(axes)[:7], texts(axes)[7:]
+    assert first[:3] == ["class 0", "warblers", "flat"]
+    # A name in two lines at most; and nobody is kin of what has no name.
+    assert first[3:] == ["✓ 1\nwarblers", "≈ 2\nwarblers", "✗ 3\na long name\nof gulls", "✗ 4"]
+    assert [words[0] for words in second[3:]] == ["✗"] * 4
+    frames = [frame.get_edgecolor() for frame in axes.patches]
+    assert len(set(frames[:3])) == 3 and frames[2] == frames[3]
+
+
+def test_a_sheet_of_negatives_marks_those_of_one_geometry_alone():
+    hardest = [("sphere", np.array([[2, 3], [0, 5]])), ("ball", np.array([[3, 4], [5, 0]]))]
+    figure = insight.negative_sheet(
+        lambda i: np.full((8, 8), i, np.uint8), [0, 2], [1, 3], hardest, lambda i: f"class {i // 2}"
+    )
+    (axes,) = png(figure).axes
+    words = texts(axes)
+    assert words[:8] == [
+        "anchor\nclass 0",
+        "positive\nclass 0",
+        "sphere",
+        "◆ only here\nclass 1",
+        "class 1",
+        "ball",
+        "class 1",
+        "◆ only here\nclass 2",
+    ]
+    assert sum("only here" in text for text in words[8:]) == 0 and len(axes.patches) == 2
+    assert [int(image.get_array().flat[0]) for image in axes.images] == [0, 1, 2, 3, 3, 4, 2, 3, 0, 5, 5, 0]

@@ -14,6 +14,8 @@ from horosphere.errors import InputError
 from horosphere.insight import blocks
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
+from .test_figures import png
+
 SPACES = {
     "sphere": Sphere(),
     "euclidean": Euclidean(),
@@ -236,3 +238,18 @@ def test_a_square_matrix_of_many_points_is_refused():
     with pytest.raises(InputError, match="20,002"):
         insight.negative_weights(Sphere(), points, torch.arange(20_002) % 2)
     assert insight.negative_weights(Sphere(), points, torch.arange(20_002) % 2, anchors=[0]).shape == (1, 20_002)
+
+
+def test_weights_by_rank_draws_every_geometry_at_every_temperature():
+    points, labels = batch(Sphere(), n=60, classes=10)
+    found = {
+        name: insight.weigh_negatives(space, points, labels, (0.05, 0.2, 1.0))
+        for name, space in (("sphere", Sphere()), ("ball", Hyperbolic()))
+    }
+    figure = png(insight.weights_by_rank(found))
+    assert [axes.get_title() for axes in figure.axes] == ["τ = 0.05", "τ = 0.2", "τ = 1"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sphere", "ball"]
+    for axes, temperature in zip(figure.axes, (0.05, 0.2, 1.0), strict=True):
+        for line, each in zip(axes.lines, found.values(), strict=True):
+            assert line.get_ydata().tolist() == each.weights[temperature].mean.tolist()
+        assert len({line.get_linestyle() for line in axes.lines}) == 2 and axes.get_xscale() == axes.get_yscale() == "log"

@@ -42,11 +42,11 @@ def negatives(subject: Subject, options: ExplainConfig, progress: bool) -> Secti
         raise NotHere(str(error)) from None
     drawn = [name for name in found if " by cosine" not in name][:5]
     blocks: list[str | Table | Picture] = [
-        f"A loss pulls an anchor to its positive and pushes it from its negatives, the images of other classes. Each counts by "
-        f"its weight p(x⁻) (HypMix, Eq. 9). Here {len(anchors):,} anchors have all {len(subject):,} images as one batch; a "
-        f"training batch is smaller, and its weights sit on fewer negatives. The temperature τ divides distances as they are, "
-        "2 − 2 cosine on a sphere. The weight on negatives is Σp(x⁻): what is left of 1 is the positive's. The effective "
-        "number is (Σp)²/Σp²: so many equal weights would be as uneven.",
+        "A loss pulls an anchor to its positive and pushes it from its negatives, the images of other classes. Each counts "
+        f"by its weight p(x⁻) (HypMix, Eq. 9). Here {len(anchors):,} anchors have all {len(subject):,} images as one batch; "
+        "a training batch is smaller, and its weights sit on fewer negatives. The temperature τ divides distances as they "
+        "are, 2 − 2 cosine on a sphere. The weight on negatives is Σp(x⁻): what is left of 1 is the positive's. The "
+        "effective number is (Σp)²/Σp²: so many equal weights would be as uneven.",
         _weights_table(found),
         Picture(
             "weights",
@@ -107,25 +107,25 @@ def _pair(subject: Subject, found: Mapping[str, Negatives]) -> tuple[str, str]:
 
 def _findings(found: Mapping[str, Negatives], pair: tuple[str, str]) -> list[str]:
     """What the numbers carry, in sentences."""
-    one, other = (found[name] for name in pair)
     sentences = []
-    for temperature, weights in one.weights.items():
-        mine, theirs = weights.effective, other.weights[temperature].effective
-        fewer = float((mine < theirs).mean())
-        few, many, share, medians = pair[0], pair[1], fewer, (np.median(mine), np.median(theirs))
-        if fewer < 0.5:
-            few, many, share, medians = many, few, float((theirs < mine).mean()), medians[::-1]
-        numbers = f"{_count(medians[0])} against {_count(medians[1])} in the median, fewer for {100 * share:.0f} % of the anchors"
+    for temperature in found[pair[0]].weights:
+        effective = {name: found[name].weights[temperature].effective for name in pair}
+        medians = {name: float(np.median(values)) for name, values in effective.items()}
+        few, many = sorted(pair, key=medians.__getitem__)
+        share = float((effective[few] < effective[many]).mean())
+        numbers = f"{_count(medians[few])} against {_count(medians[many])} in the median, fewer for {100 * share:.0f} % of the anchors"
         if share >= _MOST:
-            sentences.append(f"At τ = {temperature:g} the weight of {few} sits on fewer negatives than that of {many}: {numbers}.")
+            sentences.append(
+                f"At τ = {temperature:g} the weight of {few} sits on fewer negatives than that of {many}: {numbers}."
+            )
         else:
             sentences.append(
-                f"At τ = {temperature:g} neither {few} nor {many} weighs clearly fewer negatives: an effective number of "
-                f"{numbers}."
+                f"At τ = {temperature:g} neither of {few} and {many} clearly weighs fewer negatives: {numbers}."
             )
     sentences.append(
-        "Larger distances weigh fewer negatives, as a lower temperature does, so that this alone is no property of a geometry."
+        "Larger distances weigh fewer negatives, as a lower temperature does: this alone is no property of a geometry."
     )
+    one, other = (found[name] for name in pair)
     overlap = one.overlap(other).mean()
     which = (
         f"Which negatives are hard does not depend on the temperature: of an anchor's {one.hardest.shape[1]} hardest under "
@@ -139,7 +139,7 @@ def _findings(found: Mapping[str, Negatives], pair: tuple[str, str]) -> list[str
 def _disagreed(subject: Subject, found: Mapping[str, Negatives], pair: tuple[str, str]) -> np.ndarray:
     """The anchors, by place, of least overlap, of equals those whose negatives weigh most; one a class."""
     one, other = (found[name] for name in pair)
-    weight = sum(weights.total for each in (one, other) for weights in each.weights.values())
+    weight = np.sum([weights.total for each in (one, other) for weights in each.weights.values()], 0)
     order = np.lexsort((-weight, one.overlap(other)))
     _, first = np.unique(subject.labels[one.anchors[order]], return_index=True)
     return order[np.sort(first)[:_SHOWN]]

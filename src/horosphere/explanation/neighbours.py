@@ -19,7 +19,8 @@ def neighbours(subject: Subject, options: ExplainConfig, progress: bool) -> Sect
     """Best and worst queries with their nearest images under each geometry."""
     gallery = np.arange(len(subject)) if subject.gallery is None else subject.gallery
     queries = np.arange(len(subject)) if subject.queries is None else subject.queries
-    if len(queries) > options.anchors:
+    drawn = " drawn at random" if len(queries) > options.anchors else ""
+    if drawn:
         queries = np.sort(np.random.default_rng(options.seed).choice(queries, options.anchors, replace=False))
     try:
         found = {
@@ -31,30 +32,22 @@ def neighbours(subject: Subject, options: ExplainConfig, progress: bool) -> Sect
     headline, first = next(iter(found.items()))
     superclasses = _superclasses(subject)
     numbers = {name: _numbers(each, first, subject.labels, superclasses) for name, each in found.items()}
-    drawn = "" if len(first.queries) == len(subject) else " drawn at random"
     blocks: list[str | Table | Picture] = [
-        f"{len(first.queries):,} queries{drawn} against {len(gallery):,} images. {headline.capitalize()} finds an image of the "
-        f"right class first for {100 * numbers[headline]['right']:.1f} % of them.",
+        f"{len(first.queries):,} queries{drawn} against {len(gallery):,} images. {headline.capitalize()} finds an image of "
+        f"the right class first for {100 * numbers[headline]['right']:.1f} % of them.",
         _table(numbers, headline),
     ]
     if superclasses is not None:
         chance = _chance(first, subject.labels, superclasses, gallery)
         if chance is not None:
             blocks.append(
-                f"A mistake in the right superclass is the better mistake: by chance {100 * chance:.1f} % of those of {headline} "
-                "would be."
+                f"A wrong image of the right superclass is the better mistake: by chance {100 * chance:.1f} % of those of "
+                f"{headline} would be one."
             )
     best, worst = first.best(subject.labels, _SHOWN), first.worst(subject.labels, _SHOWN)
     if subject.image is not None:
-        marks = "✓ the right class, ✗ a wrong one" + ("" if superclasses is None else ", ≈ a wrong one of the right superclass")
-        how = f"The number is the distance; {marks}."
-        if len(best):
-            caption = f"The best queries of {headline}: the nearest wrong image is farthest behind the nearest right one. {how}"
-            blocks.append(_sheet(subject, "best-queries", caption, best, gallery))
-        if len(worst):
-            caption = f"The worst queries of {headline}: the most wrong images are nearer than the nearest right one. {how}"
-            blocks.append(_sheet(subject, "worst-queries", caption, worst, gallery))
-    else:
+        blocks += _sheets(subject, first, best, worst, gallery, headline)
+    elif len(worst):
         blocks.append(_list(subject, first, worst, headline))
     shown = {"best": best, "worst": worst}
     return Section(
@@ -124,14 +117,34 @@ def _chance(found: Answers, labels: np.ndarray, superclasses: np.ndarray, galler
     return float((kin / (len(gallery) - own)).mean())
 
 
-def _sheet(subject: Subject, name: str, caption: str, queries: np.ndarray, gallery: np.ndarray) -> Picture:
-    assert subject.image is not None  # the caller asked
+def _sheets(
+    subject: Subject, found: Answers, best: np.ndarray, worst: np.ndarray, gallery: np.ndarray, headline: str
+) -> list[Picture]:
     ways = [(way, space, points) for way, (_, space, points) in subject.ways.items() if " by cosine" not in way]
     superclass = None if _superclasses(subject) is None else subject.superclass_of
-    figure = insight.retrieval_sheet(
-        subject.image, subject.labels, ways, queries.tolist(), gallery, subject.class_of, superclass=superclass
-    )
-    return Picture(name, caption, figure)
+    marks = "✓ the right class, ✗ a wrong one" + ("" if superclass is None else ", ≈ a wrong one of the right superclass")
+    ranks = dict(zip(found.queries.tolist(), found.rank.tolist(), strict=True))
+
+    def title(query: int) -> str:
+        return (
+            f"{subject.class_of(query)}, {ranks[query]:,} wrong before a right one"
+            if ranks[query]
+            else subject.class_of(query)
+        )
+
+    sheets = []
+    for name, queries, why in (
+        ("best", best, "the nearest wrong image is farthest behind the nearest right one"),
+        ("worst", worst, "the most wrong images are nearer than the nearest right one"),
+    ):
+        if len(queries):
+            assert subject.image is not None  # the caller asked
+            figure = insight.retrieval_sheet(
+                subject.image, subject.labels, ways, queries.tolist(), gallery, title, superclass=superclass
+            )
+            caption = f"The {name} queries of {headline}: {why}. The number is the distance; {marks}."
+            sheets.append(Picture(f"{name}-queries", caption, figure))
+    return sheets
 
 
 def _list(subject: Subject, found: Answers, worst: np.ndarray, headline: str) -> Table:

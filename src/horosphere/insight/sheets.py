@@ -44,11 +44,11 @@ def retrieval_sheet(
         superclass: position → the name of what its class belongs to, "" where that is not known.
     """
     row = ROW if superclass is None else ROW + 2 * WORDS
-    gap = GAP if superclass is None else GAP + WORDS
+    titles = [textwrap.fill(names(query), 16) for query in queries]
+    gap = max(GAP, 0.12 + WORDS * max(1 + title.count("\n") for title in titles))
     figure, axes = _canvas(k, len(queries) * (len(rankings) * row + gap))
-    for number, query in enumerate(queries):
+    for number, (query, title) in enumerate(zip(queries, titles, strict=True)):
         top = number * (len(rankings) * row + gap) + gap
-        title = textwrap.fill(names(query), 16)
         axes.text(0.5, top, title, ha="center", va="bottom", fontsize=9)
         show(axes, image(query), 0, top)
         if superclass is not None:
@@ -64,7 +64,7 @@ def retrieval_sheet(
                 if mark == "✗" and superclass is not None and superclass(position) == superclass(query) != "":
                     mark, colour = "≈", BLUE
                 words = f"{mark} {float(distances[hit]):.3g}"
-                if superclass is not None:
+                if superclass is not None and superclass(position):
                     words += f"\n{_narrow(superclass(position))}"
                 pictures.append((image(position), words, colour))
             _line(axes, top + line * row, name, pictures)

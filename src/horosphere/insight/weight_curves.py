@@ -39,6 +39,7 @@ def weights_by_rank(found: Mapping[str, Negatives]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("weight p(x⁻)", fontsize=11)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(found), frameon=False)
+    lines = panels[0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside upper center", ncols=len(found), handlelength=3.5, frameon=False)
     figure.supxlabel(f"rank of the negative, 1 = nearest (mean over {len(first.anchors):,} anchors)", fontsize=11)
     return figure
