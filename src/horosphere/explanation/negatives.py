@@ -113,7 +113,8 @@ def _findings(found: Mapping[str, Negatives], pair: tuple[str, str]) -> list[str
         medians = {name: float(np.median(values)) for name, values in effective.items()}
         few, many = sorted(pair, key=medians.__getitem__)
         share = float((effective[few] < effective[many]).mean())
-        numbers = f"{_count(medians[few])} against {_count(medians[many])} in the median, fewer for {100 * share:.0f} % of the anchors"
+        numbers = f"{_count(medians[few])} against {_count(medians[many])} in the median"
+        numbers += f", fewer for {100 * share:.0f} % of the anchors"
         if share >= _MOST:
             sentences.append(
                 f"At τ = {temperature:g} the weight of {few} sits on fewer negatives than that of {many}: {numbers}."

@@ -1,6 +1,6 @@
 """What the geometry does, in numbers and pictures; a picture is a matplotlib figure, made of numbers or points.
 
-Imports `spaces` only; `report` puts the figures on a page.
+Imports `spaces`, `evaluation` and `errors`; `report` and `explanation` put the figures on a page.
 """
 
 from .figures import contrast_curves, label_counts, radii, radii_of, recalls, scatter_against_cosine, training_curve
