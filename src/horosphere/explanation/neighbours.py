@@ -17,6 +17,8 @@ _SHOWN = 3
 
 def neighbours(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
     """Best and worst queries with their nearest images under each geometry."""
+    if subject.image is None:
+        raise NotHere("there are no images to show; `horosphere evaluate` judges points without them")
     gallery = np.arange(len(subject)) if subject.gallery is None else subject.gallery
     queries = np.arange(len(subject)) if subject.queries is None else subject.queries
     drawn = " drawn at random" if len(queries) > options.anchors else ""
@@ -45,10 +47,7 @@ def neighbours(subject: Subject, options: ExplainConfig, progress: bool) -> Sect
                 f"{headline} would be one."
             )
     best, worst = first.best(subject.labels, _SHOWN), first.worst(subject.labels, _SHOWN)
-    if subject.image is not None:
-        blocks += _sheets(subject, first, best, worst, gallery, headline)
-    elif len(worst):
-        blocks.append(_list(subject, first, worst, headline))
+    blocks += _sheets(subject, first, best, worst, gallery, headline)
     shown = {"best": best, "worst": worst}
     return Section(
         "Neighbours",
@@ -126,11 +125,8 @@ def _sheets(
     ranks = dict(zip(found.queries.tolist(), found.rank.tolist(), strict=True))
 
     def title(query: int) -> str:
-        return (
-            f"{subject.class_of(query)}, {ranks[query]:,} wrong before a right one"
-            if ranks[query]
-            else subject.class_of(query)
-        )
+        name, rank = subject.class_of(query), ranks[query]
+        return f"{name}\n{rank:,} wrong before a right one" if rank else name
 
     sheets = []
     for name, queries, why in (
@@ -145,22 +141,3 @@ def _sheets(
             caption = f"The {name} queries of {headline}: {why}. The number is the distance; {marks}."
             sheets.append(Picture(f"{name}-queries", caption, figure))
     return sheets
-
-
-def _list(subject: Subject, found: Answers, worst: np.ndarray, headline: str) -> Table:
-    """The worst queries by name, where there are no images to show."""
-    place = {int(query): i for i, query in enumerate(found.queries)}
-    rows = []
-    for query in worst.tolist():
-        i = place[query]
-        nearest = int(found.nearest[i])
-        rows.append(
-            [
-                str(subject.ids[query]),
-                subject.class_of(query),
-                str(subject.ids[nearest]),
-                subject.class_of(nearest),
-                f"{found.rank[i]:,}",
-            ]
-        )
-    return Table([f"worst query of {headline}", "class", "nearest image", "its class", "wrong images nearer"], rows)

@@ -44,7 +44,7 @@ def retrieval_sheet(
         superclass: position → the name of what its class belongs to, "" where that is not known.
     """
     row = ROW if superclass is None else ROW + 2 * WORDS
-    titles = [textwrap.fill(names(query), 16) for query in queries]
+    titles = ["\n".join(textwrap.fill(line, 16) for line in names(query).splitlines()) for query in queries]
     gap = max(GAP, 0.12 + WORDS * max(1 + title.count("\n") for title in titles))
     figure, axes = _canvas(k, len(queries) * (len(rankings) * row + gap))
     for number, (query, title) in enumerate(zip(queries, titles, strict=True)):
