@@ -4,7 +4,7 @@ a distance say about scenes, and COCO's average precision.
 Imports `spaces`, `errors` and `processes` only. Training calls it between epochs, studies and the command line at the end.
 """
 
-from .bootstrap import class_bootstrap
+from .bootstrap import class_bootstrap, mean_interval
 from .context import ContextReport, auroc, out_of_context
 from .correlation import CosineAgreement, cosine_agreement, rank_correlation
 from .detection import DetectionReport, Objects, average_precision
@@ -31,6 +31,7 @@ __all__ = [
     "dendrogram_purity",
     "evaluate_retrieval",
     "label_uncertainty",
+    "mean_interval",
     "out_of_context",
     "random_dendrogram",
     "rank_correlation",

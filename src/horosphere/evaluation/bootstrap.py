@@ -1,7 +1,7 @@
-"""Confidence intervals that respect classes: images of one class succeed or fail together."""
+"""Confidence intervals: over classes, whose images succeed or fail together, and of a mean over runs or draws."""
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 #: Draws worked on at a time, so that memory does not grow with their number.
 _CHUNK = 32
@@ -24,3 +24,17 @@ def class_bootstrap(
         means[start : start + _CHUNK] = drawn[:, :-1] / drawn[:, -1:]
     tail = (1 - level) / 2
     return np.quantile(means, [tail, 1 - tail], axis=0).T
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
+    """Student's interval of the mean of independent values (n,), or None for a single one."""
+    from scipy import stats  # takes long to import
+
+    values = np.asarray(values, np.float64)
+    if len(values) < 2:
+        return None
+    mean, error = values.mean(), stats.sem(values)
+    if error == 0:
+        return float(mean), float(mean)
+    low, high = stats.t.interval(level, len(values) - 1, loc=mean, scale=error)
+    return float(low), float(high)

@@ -3,6 +3,7 @@
 Imports `spaces`, `evaluation` and `errors`; `report` and `explanation` put the figures on a page.
 """
 
+from .delta import DeltaReport, four_point_delta, gromov_products, relative_delta
 from .figures import contrast_curves, label_counts, radii, radii_of, recalls, scatter_against_cosine, training_curve
 from .negatives import Negatives, Weights, anchors_among, weigh_negatives
 from .neighbours import Answers, answers
@@ -14,12 +15,15 @@ from .weights import negative_weights
 __all__ = [
     "Answers",
     "BoxMark",
+    "DeltaReport",
     "Negatives",
     "Weights",
     "anchors_among",
     "answers",
     "box_sheet",
     "contrast_curves",
+    "four_point_delta",
+    "gromov_products",
     "image_sheet",
     "label_counts",
     "negative_sheet",
@@ -27,6 +31,7 @@ __all__ = [
     "radii",
     "radii_of",
     "recalls",
+    "relative_delta",
     "retrieval_sheet",
     "scatter_against_cosine",
     "scene_sheet",

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..evaluation import mean_interval
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -28,14 +30,12 @@ def paired(values: Sequence[float], reference: Sequence[float]) -> Difference:
     from scipy import stats  # takes long to import
 
     differences = np.subtract(values, reference)
-    mean = float(differences.mean())
-    if len(differences) < 2:
+    mean, interval = float(differences.mean()), mean_interval(differences)
+    if interval is None:
         return Difference(mean, None, None)
-    error = float(stats.sem(differences))
-    if error == 0:
-        return Difference(mean, (mean, mean), 1.0 if mean == 0 else 0.0)
-    low, high = stats.t.interval(0.95, len(differences) - 1, loc=mean, scale=error)
-    return Difference(mean, (float(low), float(high)), float(stats.ttest_1samp(differences, 0).pvalue))
+    if interval[0] == interval[1]:
+        return Difference(mean, interval, 1.0 if mean == 0 else 0.0)
+    return Difference(mean, interval, float(stats.ttest_1samp(differences, 0).pvalue))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
