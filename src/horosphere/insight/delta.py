@@ -46,7 +46,7 @@ class DeltaReport:
 
     @property
     def curvature(self) -> float:
-        """c = (0.144/δ)², at which a Poincaré ball is as hyperbolic as the set (sectional curvature −c); infinite for δ = 0."""
+        """c = (0.144/δ)², at which a ball of sectional curvature −c is as hyperbolic as the set; infinite for δ = 0."""
         return (BALL / self.value) ** 2 if self.value > 0 else math.inf
 
     @property
@@ -115,16 +115,17 @@ def relative_delta(
             raise InputError(f"{name}={number}; expected {least} or more")
     if (features is None) == (distances is None) or (distances is not None and space is not None):
         raise InputError("give one thing to measure: features, points with space=, or distances")
-    if features is not None:
-        space = space or Euclidean()
-        given = torch.as_tensor(features if isinstance(features, Tensor) else np.asarray(features)).detach().cpu()
+    if features is None:
+        known = _checked(distances)
+        count, measure = len(known), lambda chosen: known[np.ix_(chosen, chosen)]
+    else:
+        points = torch.as_tensor(features if isinstance(features, Tensor) else np.asarray(features)).detach().cpu()
+        where = space or Euclidean()
         try:
-            space.check(given)
+            where.check(points)
         except ValueError as error:
             raise InputError(str(error)) from None
-    else:
-        given = _checked(distances)
-    count = len(given)
+        count, measure = len(points), lambda chosen: _distances(where, points[torch.from_numpy(chosen)].double())
     if count < 4:
         raise InputError(f"{count} points; expected four or more, because fewer always make a tree")
     if samples >= count:
@@ -132,11 +133,7 @@ def relative_delta(
     found, diameters = [], []
     for draw in tqdm(range(draws), desc="δ", unit="draw", disable=not progress, leave=False):
         # Each draw has a generator of its own: more draws begin with the same ones.
-        chosen = np.random.default_rng([seed, draw]).permutation(count)[:samples]
-        if isinstance(given, Tensor):
-            apart = _distances(space, given[torch.from_numpy(chosen)].double())
-        else:
-            apart = given[np.ix_(chosen, chosen)]
+        apart = measure(np.random.default_rng([seed, draw]).permutation(count)[:samples])
         diameter = float(apart.max())
         if diameter == 0:
             raise InputError(f"the {samples:,} points of a draw all coincide: there is no distance to measure δ by")
@@ -173,8 +170,8 @@ def largest_excess(products: NDArray) -> float:
     """The largest entry of (M ⊗ M) − M for a symmetric M (n, n), with the min-max product ⊗; 0 or more.
 
     For a pair (i, j) the witness k counts with min(Mᵢₖ, Mₖⱼ). No witness but i and j, who win nothing, gives more than the
-    largest Mᵢₖ off the diagonal, nor more than the largest Mₖⱼ. So rows are taken in the order of that bound, their witnesses
-    from the largest Mᵢₖ down, and a pair is dropped as soon as what is left cannot beat the best so far.
+    largest Mᵢₖ off the diagonal, nor more than the largest Mₖⱼ. So rows are taken in the order of that bound, their
+    witnesses from the largest Mᵢₖ down, and a pair is dropped as soon as what is left cannot beat the best so far.
     """
     count = len(products)
     diagonal = products.diagonal()
