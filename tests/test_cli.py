@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import horosphere as hs
@@ -220,6 +221,27 @@ def test_evaluate_an_untrained_encoder(capsys, tmp_path):
         *options.split(),
     )
     assert status == 0 and "encoder *" in out
+
+
+def test_delta_of_a_run_and_of_files(capsys, run, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "f.npz", features=rng.normal(size=(30, 3)))
+    ball = hs.Hyperbolic(curvature=0.5, clip=1.0)
+    points = ball(torch.from_numpy(rng.normal(size=(30, 3))))
+    split = np.repeat(["train", "test"], 15)
+    np.savez(tmp_path / "p.npz", points=points.numpy(), split=split)
+    space = ["--space", "hyperbolic", "--curvature", 0.5, "--clip", 1]
+    options = ["--samples", 20, "--draws", 3, "--workers", 0, "--json", tmp_path / "n.json"]
+    status, out, _ = call(capsys, "delta", run.folder, tmp_path / "f.npz", *options)
+    rows = json.loads((tmp_path / "n.json").read_text())["rows"]
+    assert status == 0 and len(rows) == 3 and "encoder's output" in out and "suggested c" in out and "paper" not in out
+    for row in rows:
+        assert 0 < row["value"] < 1 and len(row["per_draw"]) == 3
+        assert row["curvature"] == pytest.approx((0.144 / row["value"]) ** 2)
+    assert rows[0]["points"] == (hs.load_data("digits").split == "train").sum() and rows[2]["points"] == 30
+    assert call(capsys, "delta", tmp_path / "p.npz", *options, *space)[0] == 0
+    (row,) = json.loads((tmp_path / "n.json").read_text())["rows"]
+    assert row["points"] == 15 and row["value"] == pytest.approx(hs.relative_delta(points[:15], space=ball).value)
 
 
 def test_report_is_written_again(capsys, run):

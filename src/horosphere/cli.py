@@ -16,6 +16,7 @@ from . import recipes
 from .config import (
     Config,
     DataConfig,
+    DeltaConfig,
     EvaluationConfig,
     ExplainConfig,
     ModelConfig,
@@ -40,6 +41,7 @@ usage: horosphere COMMAND ...
   embed       points of images, with a trained run, into a file
   report      judge a finished run again and rewrite its report.html
   explain     see what the geometry does, in numbers and pictures
+  delta       how hyperbolic embeddings are, and the curvature that suggests
   compare     several recipes on equal terms, over seeds, with paired intervals
   sweep       a recipe over temperatures, curvatures, weights or any option, judged on validation
   probe       tell classes apart from a frozen encoder's output
@@ -566,6 +568,23 @@ def probe(arguments: list[str]) -> None:
         _write_json(config.json, report)
 
 
+def delta(arguments: list[str]) -> None:
+    """`horosphere delta`."""
+    config = _parse(DeltaConfig, "delta", arguments)
+    from .studies import delta_table, measure_deltas
+
+    rows = measure_deltas(config)
+    print(delta_table(rows).text())
+    for row in rows:
+        if row.failures:
+            print(
+                f"{len(row.failures):,} images of {row.data} could not be read and are left out, first: {row.failures[0][0]}"
+            )
+    print("\nrelative δ: 0 is a tree, 1 the least hyperbolic; c = (0.144/δ)², for the ball of sectional curvature −c")
+    if config.json:
+        _write_json(config.json, {"rows": [row.to_dict() for row in rows]})
+
+
 @dataclass
 class ScenesOptions:
     """What `horosphere scenes` is told."""
@@ -621,6 +640,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "embed": embed,
     "report": report,
     "explain": explain,
+    "delta": delta,
     "compare": compare,
     "sweep": sweep,
     "probe": probe,

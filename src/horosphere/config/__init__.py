@@ -5,6 +5,7 @@ error.
 """
 
 from .crops import SceneCrops
+from .delta import DeltaConfig
 from .explain import ExplainConfig, PointsConfig, SectionName
 from .files import changed, flat, read, to_yaml, value, write
 from .losses import ChestConfig, LibraryConfig, LossConfig, PairwiseConfig, ProxyAnchorConfig, SoftTripleConfig
@@ -39,6 +40,7 @@ __all__ = [
     "Config",
     "ContrastConfig",
     "DataConfig",
+    "DeltaConfig",
     "EvaluationConfig",
     "ExplainConfig",
     "LibraryConfig",

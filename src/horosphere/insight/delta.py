@@ -29,7 +29,8 @@ class DeltaReport:
 
     Attributes:
         value: relative δ, 2δ/diameter, the mean over draws: 0 for a tree, 1 at most.
-        interval: Student's 95 % interval of the mean over draws; None for one draw.
+        interval: Student's 95 % interval of the mean over draws; None for one draw. Draws of most of the points are much
+            alike: it says how sure the mean over draws is, not what other points would give.
         per_draw: of each draw; over several base points the largest.
         spread: largest less smallest over the base points of a draw, the mean over draws; None for one base point.
         diameter: largest distance of a draw, the mean over draws.

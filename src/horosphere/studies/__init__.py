@@ -5,6 +5,7 @@ Imports `training` and all below it; the command line calls them.
 
 from .compare import compare
 from .curves import sweep_document
+from .delta import delta_table, measure_deltas
 from .detector import make_detector
 from .outcome import comparison_document
 from .probe import LinearProbe, linear_probe, neighbour_votes, probe, probe_table
@@ -17,10 +18,12 @@ __all__ = [
     "LinearProbe",
     "compare",
     "comparison_document",
+    "delta_table",
     "linear_probe",
     "load_detector",
     "load_model",
     "make_detector",
+    "measure_deltas",
     "neighbour_votes",
     "probe",
     "probe_table",
