@@ -9,6 +9,7 @@ from ..config import ExplainConfig, SectionName
 from ..errors import InputError
 from ..files import write_text
 from ..report.document import Document, Section
+from .delta import delta
 from .negatives import negatives
 from .neighbours import neighbours
 from .subject import NotHere, Subject, read_subject
@@ -17,6 +18,7 @@ from .subject import NotHere, Subject, read_subject
 SECTIONS: dict[SectionName, Callable[[Subject, ExplainConfig, bool], Section]] = {
     "neighbours": neighbours,
     "negatives": negatives,
+    "delta": delta,
 }
 
 

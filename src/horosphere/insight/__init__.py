@@ -4,6 +4,7 @@ Imports `spaces`, `evaluation` and `errors`; `report` and `explanation` put the 
 """
 
 from .delta import DeltaReport, four_point_delta, gromov_products, relative_delta
+from .delta_dots import delta_dots
 from .figures import contrast_curves, label_counts, radii, radii_of, recalls, scatter_against_cosine, training_curve
 from .negatives import Negatives, Weights, anchors_among, weigh_negatives
 from .neighbours import Answers, answers
@@ -22,6 +23,7 @@ __all__ = [
     "answers",
     "box_sheet",
     "contrast_curves",
+    "delta_dots",
     "four_point_delta",
     "gromov_products",
     "image_sheet",
