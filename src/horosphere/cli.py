@@ -458,7 +458,7 @@ class SweepOptions:
 
     Values (--temperature 0.05 0.1 0.2) make a grid, which is trained whole. A range (--temperature 0.05:1 log) is searched
     by Optuna with --trials settings. The same command goes on with a sweep that was stopped or killed, and extends one by
-    more values or trials. Settings that cannot be trained are recorded as failed."""
+    more values, trials or seeds. Settings that cannot be trained are recorded as failed."""
 
     recipe: Positional[str]
     """A recipe's name, or a config file (.yaml)."""
@@ -484,6 +484,8 @@ class SweepOptions:
     """One sphere in place of the recipe's space as well, over the same temperatures."""
     learn: tuple[Literal["curvature", "weights"], ...] = ()
     """In addition, learn these instead of searching them."""
+    seeds: int = 1
+    """Runs of each setting, with the seeds from the recipe's own on; curves get bands."""
     processes: int = 1
     """Runs at a time. On a CPU as many as there are cores is fastest for small models; with GPUs, as many as there are."""
     threads: int | None = None

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from ..insight.figures import BLUE, GREEN, GREY, ORANGE
 from ..report.document import Document, Picture, Section, Table
 from .contenders import short, words
+from .heatmap import heat_map
 from .pictures import metric_title, panels
+from .trials import best_by, spread_words
 
 #: Lines are told apart by colour, marker and dash alike.
 STYLES = [
@@ -33,13 +36,14 @@ def sweep_document(result: dict) -> Document:
         )
     if found := [name for name, trials in judged.items() if trials]:
         lines = [f"{VARIANTS[name]}: {_best(judged[name], metrics)}" for name in found]
-        blocks: list = ["The best of each: " + "; ".join(lines) + ".", *_pictures(variants, metrics)]
+        blocks: list = ["The best of each: " + "; ".join(lines) + ".", *_pictures(variants, metrics, result["seeds"])]
         sections.append(Section("What was found", blocks))
     for name, each in variants.items():
         sections.append(Section(f"All trials: {VARIANTS[name]}", [_trials(each, metrics)]))
+    seeds = f"{result['seeds']} seed{'s' * (result['seeds'] > 1)} a setting"
     return Document(
         f"Sweep of {result['recipe']}",
-        f"Judged on held-out training classes; the test classes were not read · Horosphere {result['horosphere']}",
+        f"{seeds}, judged on held-out training classes; the test classes were not read · Horosphere {result['horosphere']}",
         sections,
     )
 
@@ -61,15 +65,15 @@ def _trials(variant: dict, metrics: Sequence[str]) -> Table:
     rows = []
     order = sorted(variant["trials"], key=lambda trial: -1 if trial["recall"] is None else trial["recall"], reverse=True)
     for trial in order:
-        score = [f"{100 * trial[key]:.1f}" if trial[key] is not None else "" for key in ("recall", "map_at_r")]
+        score = [spread_words(trial, key) for key in ("recall", "map_at_r")]
         remark = f"failed: {trial['failed']}" if trial["failed"] else "" if score[0] else "not there yet"
         own = [short(trial["setting"].get(name, "")) for name in names]
         rows.append([*own, *(_numbers(trial.get("learned", {}).get(name, [])) for name in learned), *score, remark])
     return Table([*names, *(f"learned {name}" for name in learned), *map(metric_title, metrics), "remark"], rows)
 
 
-def _pictures(variants: Mapping[str, dict], metrics: Sequence[str]) -> list[Picture]:
-    """For a grid, curves over its first axis or the temperature; for ranges and single axes, a picture an axis."""
+def _pictures(variants: Mapping[str, dict], metrics: Sequence[str], seeds: int) -> list[Picture]:
+    """For a grid, curves over its first axis or the temperature, and a map of two; else a picture an axis."""
     axes = {axis["name"]: axis for axis in variants["recipe"]["axes"]}
     numeric = [name for name in axes if _numeric(variants["recipe"]["trials"], name)]
     if not numeric:
@@ -79,8 +83,15 @@ def _pictures(variants: Mapping[str, dict], metrics: Sequence[str]) -> list[Pict
     first = "temperature" if "temperature" in numeric else numeric[0]
     others = [name for name in axes if name != first]
     if _one_at_a_time(variants["recipe"]["trials"], axes):
-        return [_alone(variants["recipe"]["trials"], name, axes, metrics) for name in numeric]
-    return [_curves(variants, first, others, metrics)]
+        return [_alone(variants["recipe"]["trials"], name, axes, metrics, seeds) for name in numeric]
+    pictures = [_curves(variants, first, others, metrics, seeds)]
+    if second := next((name for name in numeric if name != first), None):
+        over = _over(name for name in others if name != second)
+        caption = (
+            f"The same over {first} and {second}{over}, in per cent; the frame is around the best, a cross is a failure."
+        )
+        pictures.append(Picture("sweep-map", caption, heat_map(variants, first, second, metrics)))
+    return pictures
 
 
 def _numeric(trials: Sequence[dict], name: str) -> bool:
@@ -94,7 +105,7 @@ def _one_at_a_time(trials: Sequence[dict], axes: Mapping[str, dict]) -> bool:
     return len(axes) > 1 and max(apart) <= 1
 
 
-def _curves(variants: Mapping[str, dict], first: str, others: Sequence[str], metrics: Sequence[str]) -> Picture:
+def _curves(variants: Mapping[str, dict], first: str, others: Sequence[str], metrics: Sequence[str], seeds: int) -> Picture:
     """A line for each value of the second axis; over further axes the best."""
     figure, parts = panels(metrics, 4.2)
     for axes, key in zip(parts, ("recall", "map_at_r"), strict=True):
@@ -111,27 +122,41 @@ def _curves(variants: Mapping[str, dict], first: str, others: Sequence[str], met
                     label += f", {second} {short(value)}"
                 if any(first in trial["setting"] for trial in line):
                     colour, marker, dash = (GREY, "x", "-") if name == "sphere" and not second else next(styles)
-                    best = _upper(line, first, key)
-                    axes.plot(*zip(*best, strict=True), color=colour, marker=marker, ls=dash, ms=6, lw=1.6, label=label)
+                    _line(axes, line, first, key, color=colour, marker=marker, ls=dash, label=label)
                 else:
-                    axes.axhline(100 * max(trial[key] for trial in line), color=GREY, ls=":", lw=1.4, label=label)
+                    best = max(line, key=lambda trial, key=key: trial[key])
+                    axes.axhline(100 * best[key], color=GREY, ls=":", lw=1.4, label=label)
+                    if band := best["intervals"][key]:
+                        axes.axhspan(*(100 * end for end in band), color=GREY, alpha=0.12, lw=0)
         _scale(axes, [trial["setting"][first] for trial in variants["recipe"]["trials"]])
         axes.set_xlabel(first)
     parts[0].legend(frameon=False, fontsize=9)
-    over = f", over {' and '.join(others[1:])} the best" if len(others) > 1 else ""
-    return Picture("sweep", f"On held-out classes, against {first}{over}.", figure)
+    return Picture("sweep", f"On held-out classes, against {first}{_over(others[1:])}. {_bands(seeds)}", figure)
 
 
-def _upper(trials: Sequence[dict], name: str, key: str) -> list[tuple[float, float]]:
-    """The best result, in per cent, of each value of an axis."""
-    best: dict[float, float] = {}
-    for trial in trials:
-        value = trial["setting"][name]
-        best[value] = max(best.get(value, 0.0), 100 * trial[key])
-    return sorted(best.items())
+def _line(axes: Axes, trials: Sequence[dict], name: str, key: str, **style) -> None:
+    """The best result of each value of an axis, in per cent, with a band where its intervals are known."""
+    best = best_by(trials, name, key)
+    axes.plot(list(best), [100 * trial[key] for trial in best.values()], ms=6, lw=1.6, **style)
+    bands = [trial["intervals"][key] for trial in best.values()]
+    if all(bands):
+        low, high = 100 * np.asarray(bands).T
+        axes.fill_between(list(best), low, high, color=style["color"], alpha=0.12, lw=0)
 
 
-def _alone(trials: Sequence[dict], name: str, axes: Mapping[str, dict], metrics: Sequence[str]) -> Picture:
+def _over(names: Iterable[str]) -> str:
+    """What is said of axes that the picture has no room for."""
+    names = list(names)
+    return f", over {' and '.join(names)} the best" if names else ""
+
+
+def _bands(seeds: int) -> str:
+    if seeds == 1:
+        return "One seed a setting, and so no bands: --seeds 3, say, tells what is chance."
+    return f"Bands: 95 % intervals of the mean over {seeds} seeds."
+
+
+def _alone(trials: Sequence[dict], name: str, axes: Mapping[str, dict], metrics: Sequence[str], seeds: int) -> Picture:
     """One axis, the others as in the recipe; a ring around the recipe's own value."""
     own = [
         trial
@@ -140,17 +165,14 @@ def _alone(trials: Sequence[dict], name: str, axes: Mapping[str, dict], metrics:
     ]
     figure, parts = panels(metrics, 3.4)
     for axes_, key in zip(parts, ("recall", "map_at_r"), strict=True):
-        points = _upper([trial for trial in own if trial[key] is not None], name, key)
-        if points:
-            axes_.plot(*zip(*points, strict=True), color=BLUE, marker="o", ms=6, lw=1.6)
-            here = [(value, score) for value, score in points if value == axes[name]["own"]]
-            if here:
-                axes_.plot(*zip(*here, strict=True), "o", ms=13, mfc="none", mec=ORANGE, mew=1.6)
-            _scale(axes_, [value for value, _ in points])
+        if points := best_by(own, name, key):
+            _line(axes_, own, name, key, color=BLUE, marker="o")
+            if here := points.get(axes[name]["own"]):
+                axes_.plot(axes[name]["own"], 100 * here[key], "o", ms=13, mfc="none", mec=ORANGE, mew=1.6)
+            _scale(axes_, points)
         axes_.set_xlabel(name)
-    return Picture(
-        f"sweep-{_file(name)}", f"On held-out classes, against {name} alone; the ring is the recipe's own.", figure
-    )
+    caption = f"On held-out classes, against {name} alone; the ring is the recipe's own. {_bands(seeds)}"
+    return Picture(f"sweep-{_file(name)}", caption, figure)
 
 
 def _cloud(variants: Mapping[str, dict], name: str, axis: dict, metrics: Sequence[str]) -> Picture:

@@ -20,6 +20,7 @@ from .contenders import labelled, shared, short, slug
 from .curves import sweep_document
 from .folder import StudyFolder, same_run
 from .progress import Progress
+from .trials import scored
 from .workers import Failure, Job, work
 
 
@@ -32,6 +33,7 @@ def sweep(
     one_at_a_time: bool = False,
     sphere: bool = False,
     learn: Sequence[str] = (),
+    seeds: int = 1,
     settings: Mapping[str, Any] | None = None,
     processes: int = 1,
     threads: int | None = None,
@@ -41,8 +43,8 @@ def sweep(
 
     Values make a grid, which is trained whole. A range needs `trials`: Optuna's TPE sampler proposes that many settings,
     each after those before it. All is kept in `folder`, trials in Optuna's own database too (optuna.db). The same call goes
-    on with a sweep that was stopped or killed, and one with more trials or values extends it. A setting that cannot be
-    trained is recorded as failed with the reason.
+    on with a sweep that was stopped or killed, and one with more trials, values or seeds extends it. A setting that cannot
+    be trained is recorded as failed with the reason.
 
     Args:
         recipe: a recipe's name, or a config file (.yaml).
@@ -53,6 +55,7 @@ def sweep(
         one_at_a_time: vary each axis alone, the others as in the recipe, instead of all combinations.
         sphere: sweep also one sphere in place of the recipe's space, over the same axes but curvature and weight.
         learn: "curvature", "weights" or both are learned in addition, over the same axes but these.
+        seeds: runs of each setting, with the recipe's seed and those after it; their mean counts.
         settings: dotted options that all runs get.
         processes, threads: runs at a time, and torch's threads of each (see `workers.work`).
         progress: print a line a run.
@@ -69,13 +72,16 @@ def sweep(
     base = shared(changed(labelled(base, str(recipe)), settings or {}))
     training = replace(base.training, validate_every=0, profile=False)
     base = replace(base, training=training, evaluation=replace(base.evaluation, judge="validation"))
-    if processes < 1:
-        raise InputError(f"processes is {processes}; expected 1 or more")
+    for name, value in (("processes", processes), ("seeds", seeds)):
+        if value < 1:
+            raise InputError(f"{name} is {value}; expected 1 or more")
     if not axes:
         raise InputError(
             "nothing to sweep: give --temperature, --curvature, --weight, --dim, --batch or --set OPTION=VALUES"
         )
     varied = [axis(name, text, base) for name, text in axes.items()]
+    if seeds > 1 and any("seed" in each.options for each in varied):
+        raise InputError("the seed is swept, and --seeds would set it too: give one of the two")
     ranges = [each.name for each in varied if each.values is None]
     if ranges and (trials is None or trials < 1 or one_at_a_time):
         raise InputError(f"{', '.join(ranges)} is a range: give --trials, how many settings to try, without --one-at-a-time")
@@ -96,16 +102,16 @@ def sweep(
         "recipe": Path(recipe).stem if from_file else str(recipe),
         "one_at_a_time": one_at_a_time,
         "learn": list(learn),
+        "seeds": seeds,
     }
     with StudyFolder(folder, "sweep") as place:
         study = _Sweep(place, variants, plan, trials)
         jobs = study.first(processes)
-        bar = Progress(jobs, study.there(), processes, more=study.to_ask(), on=progress)
+        bar = Progress(jobs, study.there(), processes, more=study.to_ask() * seeds, on=progress)
 
         def finished(job: Job, failure: Failure | None, seconds: float) -> Iterable[Job]:
             bar.show(job, failure, seconds)
-            study.tell(job, failure)
-            following = study.ask(1)
+            following = study.ask(study.tell(job, failure))
             study.write()
             return following
 
@@ -141,9 +147,10 @@ class Variant:
         settings = [own | {each.name: chosen} for each in self.axes for chosen in each.values or ()]
         return [setting for i, setting in enumerate(settings) if setting not in settings[:i]]
 
-    def run(self, setting: Mapping[str, Any]) -> Config:
-        """The run of one setting. Raises InputError where there can be none."""
-        options: dict[str, Any] = {}
+    def run(self, setting: Mapping[str, Any], number: int = 0) -> Config:
+        """The run of one setting, with the recipe's seed or the `number`-th after it. Raises InputError where there can be
+        none."""
+        options: dict[str, Any] = {"seed": self.config.seed + number}
         for each in self.axes:
             options |= each.settings(setting[each.name], self.config)
         return changed(self.config, options)
@@ -174,7 +181,9 @@ class _Sweep:
             for name in self.variants
         }
         self._under_way: dict[Path, list[tuple[str, Any]]] = {}
-        self._lost: dict[tuple[str, int], str] = {}
+        # By variant and number of a trial: its runs that are not done, and why one failed.
+        self._left: dict[tuple[str, int], int] = {}
+        self._failures: dict[tuple[str, int], Failure] = {}
         for name, variant in self.variants.items():
             for trial in self._trials(name):
                 self._check_known(variant, trial)
@@ -190,7 +199,8 @@ class _Sweep:
             raise InputError(f"{self.place.folder} holds a sweep of {', '.join(setting)}; give --study another folder")
         if len(setting) == len(names):
             with contextlib.suppress(_CannotBe):
-                same_run(self._job(variant, setting))
+                for job in self._runs(variant, setting):
+                    same_run(job)
         for name, distribution in self._distributions(variant).items():
             try:
                 if name in trial.distributions:
@@ -201,21 +211,26 @@ class _Sweep:
                     "they are: give --study another folder"
                 ) from None
 
-    def _job(self, variant: Variant, setting: Mapping[str, Any]) -> Job:
-        """The run of a setting. Raises _CannotBe where there can be none."""
+    def _runs(self, variant: Variant, setting: Mapping[str, Any]) -> list[Job]:
+        """The runs of a setting, one a seed. Raises _CannotBe where there can be none."""
         rounded = {axis: float(short(chosen)) if isinstance(chosen, float) else chosen for axis, chosen in setting.items()}
         try:
-            return Job(self.place.folder / variant.name / slug(rounded), variant.run(rounded))
+            configs = [variant.run(rounded, number) for number in range(self.plan["seeds"])]
         except InputError as error:
             raise _CannotBe(str(error)) from None
+        # The first has no seed in its name, so that a sweep over one seed can be extended by more.
+        names = [slug(rounded), *(f"{slug(rounded)}, seed {config.seed}" for config in configs[1:])]
+        folder = self.place.folder / variant.name
+        return [Job(folder / name, config) for name, config in zip(names, configs, strict=True)]
 
     def first(self, count: int) -> list[Job]:
-        """What a killed process was at, then new trials: of a grid all, of ranges `count`."""
+        """What a killed process was at, seeds that trials lack, then new trials: of a grid all, of ranges `count`."""
         states = self._optuna.trial.TrialState
         jobs = []
         for name, study in self._studies.items():
-            for trial in study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-                jobs += self._jobs(name, self._optuna.trial.Trial(study, trial._trial_id), _setting(trial))
+            for trial in study.get_trials(deepcopy=False, states=(states.RUNNING, states.COMPLETE)):
+                under_way = self._optuna.trial.Trial(study, trial._trial_id) if trial.state == states.RUNNING else trial
+                jobs += self._jobs(name, under_way, _setting(trial))
         return jobs + self.ask(count)
 
     def ask(self, count: int) -> list[Job]:
@@ -247,8 +262,9 @@ class _Sweep:
         return max(0, (self.trials or 0) - len(trials))
 
     def there(self) -> int:
-        """How many trials are done."""
-        return sum(trial.state.is_finished() for name in self.variants for trial in self._trials(name))
+        """How many runs are done, when all trials that are to be asked for at once have been."""
+        trials = sum(len(self._trials(name)) for name in self.variants)
+        return trials * self.plan["seeds"] - sum(self._left.values())
 
     def _distributions(self, variant: Variant) -> dict[str, Any]:
         """What each axis of a search is drawn from. Nothing of a grid is drawn: its trials are given their settings."""
@@ -268,34 +284,51 @@ class _Sweep:
         return kinds.IntDistribution(low, high, log=each.log)
 
     def _jobs(self, name: str, trial, setting: Mapping[str, Any]) -> list[Job]:
-        """The run of a trial; none where it cannot be, or is done, or under way for another trial."""
+        """The runs of a trial, but those that are done, or under way for another trial; none where it cannot be."""
         variant = self.variants[name]
         if set(setting) != {each.name for each in variant.axes}:
             self._end(name, trial, None, NO_SETTING)
             return []
         try:
-            job = self._job(variant, setting)
+            jobs = self._runs(variant, setting)
         except _CannotBe as error:
             self._end(name, trial, None, str(error))
             return []
-        same_run(job)
-        if job.run.finished:
-            self._end(name, trial, validation_score([job.run.report])[0])
+        for job in jobs:
+            same_run(job)
+        left = [job for job in jobs if not job.run.finished]
+        if not left:
+            self._end(name, trial, self._score(variant, setting))
             return []
-        self._under_way.setdefault(job.folder, []).append((name, trial))
-        return [job] if len(self._under_way[job.folder]) == 1 else []
+        self._left[name, trial.number] = len(left)
+        for job in left:
+            self._under_way.setdefault(job.folder, []).append((name, trial))
+        return [job for job in left if len(self._under_way[job.folder]) == 1]
 
-    def tell(self, job: Job, failure: Failure | None) -> None:
-        """A run is done."""
+    def tell(self, job: Job, failure: Failure | None) -> int:
+        """A run is done: how many trials have all their runs with it."""
+        whole = 0
         for name, trial in self._under_way.pop(job.folder):
-            if failure is None:
-                self._end(name, trial, validation_score([job.run.report])[0])
-            elif failure.again:
-                self._lost[name, trial.number] = failure.reason  # the trial stays open: the next call tries it again
-            else:
-                self._end(name, trial, None, failure.reason)
+            key = name, trial.number
+            if failure is not None:
+                self._failures[key] = failure
+            self._left[key] -= 1
+            if self._left[key]:
+                continue
+            whole += 1
+            if (failed := self._failures.get(key)) is None:
+                setting = _setting(self._studies[name].get_trials(deepcopy=False)[trial.number])
+                self._end(name, trial, self._score(self.variants[name], setting))
+            elif not failed.again:  # else the trial stays open: the next call tries it again
+                self._end(name, trial, None, failed.reason)
+        return whole
+
+    def _score(self, variant: Variant, setting: Mapping[str, Any]) -> float:
+        return validation_score([job.run.report for job in self._runs(variant, setting)])[0]
 
     def _end(self, name: str, trial, score: float | None, failure: str | None = None) -> None:
+        if self._studies[name].get_trials(deepcopy=False)[trial.number].state.is_finished():
+            return  # it had fewer seeds then; what its further ones gave is in their runs
         if failure is not None:
             trial.set_user_attr("failed", failure)
         state = None if failure is None else self._optuna.trial.TrialState.FAIL
@@ -303,19 +336,19 @@ class _Sweep:
 
     def write(self) -> dict:
         """study.json, with what is known by now; and what it holds."""
-        variants = {}
+        variants, whole = {}, True
         for name, variant in self.variants.items():
             trials = []
             for trial in self._trials(name):
                 setting = _setting(trial)
-                failed = trial.user_attrs.get("failed") or self._lost.get((name, trial.number))
+                lost = self._failures.get((name, trial.number))
+                failed = trial.user_attrs.get("failed") or (lost and lost.reason)
                 entry = {"setting": setting, "recall": None, "map_at_r": None, "failed": failed}
-                run = Job(self.place.folder / name / slug(setting), variant.config).run
                 if trial.state == self._optuna.trial.TrialState.COMPLETE:
-                    report = run.report
-                    entry["recall"], entry["map_at_r"] = validation_score([report])
-                    if name == "learned":
-                        entry["learned"] = _learned(report["space"], self.plan["learn"])
+                    jobs = self._runs(variant, setting)
+                    reports = [job.run.report for job in jobs if job.run.finished]
+                    entry |= scored(reports, self.plan["learn"] if name == "learned" else ())
+                    whole = whole and (bool(failed) or len(reports) == len(jobs))
                 trials.append(entry)
             axes = [
                 {"name": each.name, "own": each.own, "range": each.values is None, "log": each.log} for each in variant.axes
@@ -324,7 +357,7 @@ class _Sweep:
         complete = all(
             trial["recall"] is not None or trial["failed"] for each in variants.values() for trial in each["trials"]
         )
-        complete = complete and not self.to_ask() and not self._lost
+        complete = complete and whole and not self.to_ask() and not any(each.again for each in self._failures.values())
         metric = f"recall@{next(iter(self.variants.values())).config.evaluation.ks[0]}"
         result = self.plan | {"complete": complete, "metrics": [metric, "map_at_r"], "variants": variants}
         text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
@@ -344,14 +377,3 @@ def _import_optuna():
 def _setting(trial) -> dict[str, Any]:
     """Axis → value of an Optuna trial, waiting ones of a grid too."""
     return dict(trial.system_attrs.get("fixed_params", trial.params))
-
-
-def _learned(space: Mapping, what: Sequence[str]) -> dict[str, list[float]]:
-    """What the curvatures and weights became, part by part."""
-    parts = space.get("parts", [space])
-    found = {}
-    if "curvature" in what:
-        found["curvature"] = [part["curvature"] for part in parts if part["kind"] == "hyperbolic"]
-    if "weights" in what:
-        found["weights"] = list(space["weights"])
-    return found
