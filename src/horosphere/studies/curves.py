@@ -141,7 +141,8 @@ def _line(axes: Axes, trials: Sequence[dict], name: str, key: str, **style) -> N
     bands = [trial["intervals"][key] for trial in best.values()]
     if all(bands):
         low, high = 100 * np.asarray(bands).T
-        axes.fill_between(list(best), low, high, color=style["color"], alpha=0.12, lw=0)
+        colour, dash = style["color"], style.get("ls", "-")
+        axes.fill_between(list(best), low, high, fc=(colour, 0.1), ec=(colour, 0.45), ls=dash, lw=0.8)
 
 
 def _over(names: Iterable[str]) -> str:
@@ -152,7 +153,7 @@ def _over(names: Iterable[str]) -> str:
 
 def _bands(seeds: int) -> str:
     if seeds == 1:
-        return "One seed a setting, and so no bands: --seeds 3, say, tells what is chance."
+        return "One seed a setting, and so no bands: --seeds 5, say, tells what is chance."
     return f"Bands: 95 % intervals of the mean over {seeds} seeds."
 
 
