@@ -103,7 +103,7 @@ def _of_run(folder: Path, config: DeltaConfig, progress: bool) -> list[DeltaRow]
     )
     model = Embedder.load(run.model_path)
     embedded = _embed(model, _training(build.data(where)), config, progress)
-    name = f"{folder.resolve().name}: "
+    name = f"{folder}: "
     what = "features" if model.encoder is None else "encoder's output"
     return [
         _row(name + what, embedded, _delta(embedded.encodings, None, config, progress)),

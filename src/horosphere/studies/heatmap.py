@@ -22,8 +22,8 @@ _ROWS = {"sphere": "sphere", "learned": "learned"}
 def heat_map(variants: Mapping[str, dict], first: str, second: str, metrics: Sequence[str]) -> Figure:
     """Scores in per cent over two numeric axes, `first` to the right and `second` upwards; a panel a metric.
 
-    Variants without the second axis have a row each below. Over further axes a cell has the best. The scale of colours is
-    each panel's own.
+    Other variants have a row each below, whatever their second axis. Where several trials fall in a cell it has the best.
+    The scale of colours is each panel's own.
     """
     trials = [trial for variant in variants.values() for trial in variant["trials"]]
     columns = sorted({trial["setting"][first] for trial in trials if first in trial["setting"]})

@@ -346,8 +346,8 @@ class _Sweep:
                 entry = {"setting": setting, "recall": None, "map_at_r": None, "failed": failed}
                 if trial.state == self._optuna.trial.TrialState.COMPLETE:
                     jobs = self._runs(variant, setting)
-                    reports = [job.run.report for job in jobs if job.run.finished]
-                    entry |= scored(reports, self.plan["learn"] if name == "learned" else ())
+                    if reports := [job.run.report for job in jobs if job.run.finished]:
+                        entry |= scored(reports, self.plan["learn"] if name == "learned" else ())
                     whole = whole and (bool(failed) or len(reports) == len(jobs))
                 trials.append(entry)
             axes = [
