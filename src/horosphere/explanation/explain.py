@@ -12,9 +12,11 @@ from ..report.document import Document, Section
 from .negatives import negatives
 from .neighbours import neighbours
 from .subject import NotHere, Subject, read_subject
+from .telemetry import telemetry
 
 #: What makes each section, in the order of the page.
 SECTIONS: dict[SectionName, Callable[[Subject, ExplainConfig, bool], Section]] = {
+    "telemetry": telemetry,
     "neighbours": neighbours,
     "negatives": negatives,
 }

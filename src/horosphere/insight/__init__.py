@@ -3,11 +3,13 @@
 Imports `spaces`, `evaluation` and `errors`; `report` and `explanation` put the figures on a page.
 """
 
-from .figures import contrast_curves, label_counts, radii, radii_of, recalls, scatter_against_cosine, training_curve
+from .figures import label_counts, radii, radii_of, recalls, scatter_against_cosine
 from .negatives import Negatives, Weights, anchors_among, weigh_negatives
 from .neighbours import Answers, answers
 from .scenes import scene_sheet
 from .sheets import BoxMark, box_sheet, image_sheet, negative_sheet, retrieval_sheet
+from .telemetry import training_curves
+from .warnings import TrainingWarning, training_warnings
 from .weight_curves import weights_by_rank
 from .weights import negative_weights
 
@@ -15,11 +17,11 @@ __all__ = [
     "Answers",
     "BoxMark",
     "Negatives",
+    "TrainingWarning",
     "Weights",
     "anchors_among",
     "answers",
     "box_sheet",
-    "contrast_curves",
     "image_sheet",
     "label_counts",
     "negative_sheet",
@@ -30,7 +32,8 @@ __all__ = [
     "retrieval_sheet",
     "scatter_against_cosine",
     "scene_sheet",
-    "training_curve",
+    "training_curves",
+    "training_warnings",
     "weigh_negatives",
     "weights_by_rank",
 ]
