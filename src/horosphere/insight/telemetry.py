@@ -81,50 +81,49 @@ def _panels(
     """What draws each panel, in order."""
     whole = "mixture" if space is None or isinstance(space, Mixed) else space.name
 
-    def ending(key: str) -> dict[str, Series]:
-        """Of each name the lines have, name/key; of a space of one part the key alone is the part's."""
-        found = {}
-        for name in dict.fromkeys(name for entry in metrics for name in entry):
-            if name == key or name.endswith(f"/{key}"):
-                part = name.removesuffix(key).removesuffix("/") or whole
-                found[part] = Series.read(metrics, name)
-        return {part: series for part, series in found.items() if series}
+    names = list(dict.fromkeys(name for entry in metrics for name in entry))
+
+    def chosen(labels: Mapping[str, str]) -> dict[str, Series]:
+        """Those numbers by their labels that the lines have."""
+        found = {label: Series.read(metrics, name) for name, label in labels.items()}
+        return {label: series for label, series in found.items() if series}
+
+    def under(prefix: str) -> dict[str, Series]:
+        return chosen({name: name.removeprefix(prefix) for name in names if name.startswith(prefix)})
+
+    def of_terms(key: str) -> dict[str, Series]:
+        return chosen({name: name.removesuffix(f"/{key}") for name in names if name.endswith(f"/{key}")})
+
+    def of_parts(key: str) -> dict[str, Series]:
+        """A space of one part, and a mixture as a whole, have the number without a name before it."""
+        return chosen({key: whole}) | of_terms(key)
 
     def lines(series: Mapping[str, Series], label: str, **options) -> list[Callable[[Axes], None]]:
         return [partial(_lines, series=series, label=label, styles=styles, **options)] if series else []
 
     yield partial(_loss, metrics=metrics)
-    terms = {name: series for name, series in ending("loss").items() if Series.read(metrics, f"{name}/loss")}
-    yield from lines(terms, "loss of a term")
-    yield from lines(ending("accuracy"), "own key nearest, %", scale=100)
-    radii = {
-        name.removeprefix("radius/").replace("_", " "): Series.read(metrics, name)
-        for name in dict.fromkeys(name for entry in metrics for name in entry if name.startswith("radius/"))
-    }
+    yield from lines(of_terms("loss"), "loss of a term")
+    yield from lines(of_terms("accuracy"), "own key nearest, %", scale=100)
+    radii = {name.replace("_", " "): series for name, series in under("radius/").items()}
     yield from lines(radii, "mean radius, 2‖v‖")
     clipped = {f"{100 * CLIPPED:.0f} %: {_DISGUISE}": 100 * CLIPPED}
-    yield from lines(ending("clip_fraction"), "points at the clip, %", scale=100, marks=clipped, low=0, high=106)
-    quantiles = [ending(f"sqrt_c_norm_q{q}") for q in ("05", "50", "95")]
+    yield from lines(of_parts("clip_fraction"), "points at the clip, %", scale=100, marks=clipped, low=0, high=106)
+    quantiles = [of_parts(f"sqrt_c_norm_q{q}") for q in ("05", "50", "95")]
     if quantiles[1]:
-        yield partial(_radius, quantiles=quantiles, clips=_clips(space, ending("curvature")), styles=styles)
-    yield from lines(ending("effective_rank"), "effective rank", low=0)
-    even, close = ending("uniformity"), ending("alignment")
+        yield partial(_radius, quantiles=quantiles, clips=_clips(space, of_parts("curvature")), styles=styles)
+    yield from lines(of_parts("effective_rank"), "effective rank", low=0)
+    even, close = of_parts("uniformity"), of_parts("alignment")
     if pairs := {name: (even[name], close[name]) for name in even.keys() & close.keys()}:
         yield partial(_trajectory, pairs={name: pairs[name] for name in even if name in pairs}, styles=styles)
-    far = {name: Series(s.steps, (1 - s.values).clip(1e-6)) for name, s in ending("cosine_correlation").items()}
+    far = {name: Series(s.steps, (1 - s.values).clip(1e-6)) for name, s in of_parts("cosine_correlation").items()}
     yield from lines(far, "1 − rank correlation\nwith cosine", log=True, marks={_DISGUISE: 1 - SAME_RANKING})
-    gradients = {
-        name.removeprefix("gradient/"): Series.read(metrics, name)
-        for name in dict.fromkeys(name for entry in metrics for name in entry if name.startswith("gradient/"))
-    }
-    if not gradients and (norm := Series.read(metrics, "gradient_norm")):
-        gradients = {"all parts": norm}
+    gradients = under("gradient/") or chosen({"gradient_norm": "all parts"})
     clip = {} if clip_norm is None else {f"clip of all, {clip_norm:g}": clip_norm}
     yield from lines({n: s for n, s in gradients.items() if (s.values > 0).any()}, "gradient norm", log=True, marks=clip)
-    yield from lines(ending("weight"), "learned weight", low=0)
-    learned = {name: s for name, s in ending("curvature").items() if np.ptp(s.values) > 0}
+    yield from lines(of_parts("weight"), "learned weight", low=0)
+    learned = {name: s for name, s in of_parts("curvature").items() if np.ptp(s.values) > 0}
     yield from lines(learned, "learned curvature c", log=True)
-    yield from lines(ending("effective_negatives"), "effective negatives", log=True)
+    yield from lines(of_parts("effective_negatives"), "effective negatives", log=True)
 
 
 def _clips(space: Space | None, curvatures: Mapping[str, Series]) -> dict[str, Series]:
@@ -166,21 +165,26 @@ def _lines(
     """A line a name, and level lines for what is worth knowing."""
     for name, own in series.items():
         axes.plot(own.steps, scale * own.values, label=name, marker="o" if len(own) < 3 else None, **styles.of(name))
-    if log:
-        axes.set_yscale("log")
-        bottom, top = axes.get_ylim()
-        axes.yaxis.set_major_formatter("{x:g}")
-        if top < 10 * bottom:  # within a decade the ticks between have to speak
-            axes.yaxis.set_minor_formatter("{x:.2g}")
-            axes.tick_params(which="minor", labelsize=10)
-        else:
-            axes.yaxis.set_minor_formatter("")
     for words, level in (marks or {}).items():
         axes.axhline(level, color="black", lw=1, linestyle=":")
         axes.annotate(words, (0.01, level), xycoords=("axes fraction", "data"), va="bottom", fontsize=9, bbox=_PAPER)
     axes.set_ylabel(label, fontsize=10)
-    axes.set_ylim(low, high)
+    if log:
+        _log_scale(axes, np.concatenate([*(own.values for own in series.values()), list((marks or {}).values())]))
+    else:
+        axes.set_ylim(low, high)
     _legend(axes)
+
+
+def _log_scale(axes: Axes, values: np.ndarray) -> None:
+    """A scale with room around the values, and plain numbers at its ticks."""
+    low, high = values[values > 0].min(), values.max()
+    axes.set_yscale("log")
+    axes.set_ylim(low / 1.4, 1.4 * high)
+    axes.yaxis.set_major_formatter("{x:g}")
+    # Within a decade the ticks between have to speak.
+    axes.yaxis.set_minor_formatter("{x:.2g}" if high < 5 * low else "")
+    axes.tick_params(which="minor", labelsize=10)
 
 
 def _radius(axes: Axes, quantiles: Sequence[Mapping[str, Series]], clips: Mapping[str, Series], styles: _Styles) -> None:

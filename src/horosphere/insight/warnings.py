@@ -195,7 +195,7 @@ def _of_radius(metrics: Sequence[dict], prefix: str, name: str, part: Hyperbolic
 def _of_curvature(metrics: Sequence[dict], prefix: str, name: str, part: Hyperbolic) -> Iterator[TrainingWarning]:
     if part.log_curvature is None or not (curvature := Series.read(metrics, f"{prefix}curvature")):
         return
-    low, high = np.log(part.curvature_bounds)
+    low, high = (math.log(bound) for bound in part.curvature_bounds)
     place = (math.log(curvature.last) - low) / (high - low)
     if not AT_BOUND < place < 1 - AT_BOUND:
         bound = part.curvature_bounds[place > 0.5]
