@@ -13,9 +13,9 @@ from .series import Series
 
 #: Fewer lines of metrics than this show no course.
 LINES = 4
-#: A loss whose last quarter is not 2 % below its first has learned less than batches differ; with two lines a quarter, or
-#: the first line would often come after most was learned.
-NOT_FALLING, LOSS_LINES = 0.02, 8
+#: A loss whose last quarter is not 2 % below its first has learned less than batches differ. It can be told only where the
+#: first line is of the first eighth of the steps: later, most may have been learned before.
+NOT_FALLING, BEGINNING = 0.02, 1 / 8
 #: A gradient so short is rounding in float32, and below AdamW's ε of 1e-8 for each of ten thousand weights.
 VANISHED = 1e-6
 #: A gradient may grow while a temperature sharpens or a queue fills, but not a hundredfold.
@@ -117,7 +117,8 @@ def _of_loss(metrics: Sequence[dict], settled: int) -> Iterator[TrainingWarning]
             "lower --optimiser.lr, raise the temperature, or set --training.precision 32-true",
         )
     loss = Series.read(lines, "loss")
-    if len(loss) >= LOSS_LINES and loss.last > loss.first - NOT_FALLING * abs(loss.first):
+    begun = len(loss) > 1 and loss.steps[0] <= BEGINNING * loss.steps[-1]
+    if begun and loss.last > loss.first - NOT_FALLING * abs(loss.first):
         yield TrainingWarning(
             "loss not falling",
             f"The loss is {loss.last:.4g} in the last quarter of the run, to step {loss.steps[-1]:,}, and was "

@@ -12,7 +12,7 @@ from ..spaces import Hyperbolic, Mixed, Space, Sphere
 
 #: What is read of a batch at most, always the same positions: points for the effective rank, points whose pairs make the
 #: uniformity, pairs whose ranking is compared with cosine's, and anchors whose negatives are weighed. Enough for two digits.
-ROWS, PAIRED, PAIRS, ANCHORS = 1024, 512, 2048, 64
+ROWS, PAIRED, PAIRS, ANCHORS = 1024, 512, 1024, 64
 
 
 def points_telemetry(space: Space, points: Tensor, labels: Tensor) -> dict[str, float]:
