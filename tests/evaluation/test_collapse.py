@@ -96,14 +96,14 @@ SPACES = [Sphere(), Euclidean(), Hyperbolic(0.5, 1.0), Mixed([Sphere(), Hyperbol
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
-def test_effective_negatives_are_the_perplexity_of_their_weights(space):
+def test_effective_negatives_are_kish_s_number_of_their_weights(space):
     features, labels = drawn(0, 14, 4)
     points, expected = space(features), []
     for i in (2, 5, 9):
         others = [j for j in range(14) if labels[j] != labels[i]]
         logits = torch.stack([-space.distance(points[i].double(), points[j].double()) / 0.3 for j in others])
         p = logits.softmax(0)
-        number = float((-(p * p.log()).sum()).exp())
+        number = float(p.sum() ** 2 / p.square().sum())
         expected.append((number, number / len(others)))
     found = effective_negatives(space, points, labels, 0.3, torch.tensor([2, 5, 9]))
     assert found == pytest.approx(tuple(torch.tensor(expected).mean(0).tolist()), rel=1e-3)

@@ -13,8 +13,8 @@ def effective_negatives(
 ) -> tuple[float, float]:
     """How many negatives have weight in a softmax of −D/τ, and the share of all that these are: means over anchors.
 
-    Of the points (n, p) with another label (n,), each has the weight p ∝ exp(−D/τ) (HypMix, Eq. 8); exp of the entropy of
-    p is the effective number: 1 where a single negative has all the weight, the number of negatives where all have the same.
+    Of the points (n, p) with another label (n,), each has the weight p ∝ exp(−D/τ) (HypMix, Eq. 8). The effective number is
+    (Σ p)²/Σ p² (Kish): 1 where a single negative has all the weight, the number of negatives where all have the same.
 
     Args:
         space: where the points live; its distance is D.
@@ -35,5 +35,5 @@ def effective_negatives(
         if not some.any():
             return math.nan, math.nan
         logits = (-space.pairwise(points[own], points) / temperature).masked_fill(~negative, -torch.inf)[some]
-        effective = torch.special.entr(logits.softmax(1)).sum(1).exp()
+        effective = 1 / logits.softmax(1).square().sum(1)
         return float(effective.mean()), float((effective / negative[some].sum(1)).mean())
