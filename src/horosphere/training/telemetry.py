@@ -15,6 +15,7 @@ from ..spaces import Hyperbolic, Mixed, Space, Sphere
 ROWS, PAIRED, PAIRS, ANCHORS = 1024, 512, 1024, 64
 
 
+@torch.no_grad()
 def points_telemetry(space: Space, points: Tensor, labels: Tensor) -> dict[str, float]:
     """What the space itself tells of a batch's points (n, p), and of each part what its points with labels (n,) do:
 
@@ -25,6 +26,7 @@ def points_telemetry(space: Space, points: Tensor, labels: Tensor) -> dict[str, 
     return {**space.telemetry(points), **_spread_out(space, points, labels.cpu())}
 
 
+@torch.no_grad()
 def negatives_telemetry(loss, points: Tensor, labels: Tensor) -> dict[str, float]:
     """How many negatives in the batch have weight in a pairwise cross-entropy, and which share of all they are.
 
@@ -49,7 +51,7 @@ def some(count: int, most: int) -> Tensor:
 
 def _on_cpu(points: Tensor, space: Space) -> tuple[Tensor, Space]:
     # One copy of the points, and no kernel or wait for each small number.
-    return points.detach().float().cpu(), copy.deepcopy(space).cpu().requires_grad_(False)
+    return points.detach().float().cpu(), space if points.device.type == "cpu" else copy.deepcopy(space).cpu()
 
 
 def _spread_out(space: Space, points: Tensor, labels: Tensor) -> dict[str, float]:
