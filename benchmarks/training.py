@@ -6,6 +6,8 @@
 * the loop's own time, median of a step of a whole run, from the profile of `horosphere train --profile`: everything but
   data, model, loss, optimiser, logs and checkpoints; ratio to the step. Once with 450 cached features and a head, once with
   the demo's ViT;
+* what a logged step tells of its points, 900 of 128 columns a part, on a sphere, in a ball, and in the mixture of both; best
+  time, ratio to the loss of the same points and its gradient. Other steps tell nothing;
 * ViT-S at 224 px on a GPU in bf16: 900 images at once and 9,000 in chunks of 300, with the GPU's peak memory; ratio to 900
   at once, an image.
 """
@@ -24,6 +26,7 @@ import horosphere as hs
 from horosphere import recipes
 from horosphere.config import DataConfig
 from horosphere.training.chunks import Chunked
+from horosphere.training.telemetry import negatives_telemetry, points_telemetry
 
 from .retrieval import peak, seconds
 
@@ -116,6 +119,36 @@ def loops_own_time(steps: int = 40) -> list[dict]:
     ]
 
 
+def logged_steps(repeats: int) -> list[dict]:
+    """The telemetry of a batch of the published size, beside its loss."""
+    parts = {"a sphere": hs.Sphere(), "a ball": hs.Hyperbolic(), "both": hs.Mixed([hs.Sphere(), hs.Hyperbolic()])}
+    labels, rows = torch.arange(100).repeat_interleave(9), []
+    for name, space in parts.items():
+        features = 0.2 * torch.randn(900, 128, generator=torch.Generator().manual_seed(0))
+        loss, points = hs.PairwiseCrossEntropy(space), space(features).requires_grad_(True)
+
+        def tell(space=space, loss=loss, points=points) -> None:
+            points_telemetry(space, points, labels)
+            negatives_telemetry(loss, points, labels)
+
+        def learn(loss=loss, points=points) -> None:
+            loss(points, labels).backward()
+
+        calls = {call: float("inf") for call in (tell, learn)}
+        # In turns, so that a busy spell of the machine falls on both.
+        for _ in range(5 * repeats):
+            for call, best in calls.items():
+                calls[call] = min(best, seconds(call))
+        rows.append(
+            {
+                "name": f"telemetry of a logged step, 900 points of {name}",
+                "seconds": calls[tell],
+                "ratio": calls[tell] / calls[learn],
+            }
+        )
+    return rows
+
+
 def large_batches(repeats: int) -> list[dict]:
     """Published and ten-fold published batches on a GPU."""
     batches = {(900, None): "ViT-S, 900 images at once, GPU", (9000, 300): "ViT-S, 9,000 images in chunks of 300, GPU"}
@@ -137,7 +170,7 @@ def large_batches(repeats: int) -> list[dict]:
 def run(threads: int = 2, repeats: int = 3) -> list[dict]:
     """One row a measurement: `name`, `seconds`, `ratio`, and `megabytes` where measured; or `name` and `note`, why not."""
     torch.set_num_threads(threads)
-    return [*steps_in_chunks(threads, repeats), *loops_own_time(), *large_batches(repeats)]
+    return [*steps_in_chunks(threads, repeats), *loops_own_time(), *logged_steps(repeats), *large_batches(repeats)]
 
 
 def main() -> None:

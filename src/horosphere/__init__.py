@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .data import ClassBalancedSampler, load_data
     from .errors import InputError
     from .evaluation import evaluate_retrieval
-    from .insight import relative_delta
+    from .insight import negative_weights, relative_delta
     from .losses import PairwiseCrossEntropy
     from .models import Embedder, export_onnx
     from .runs import Run
@@ -33,6 +33,7 @@ _ROOMS = {
     "evaluate_retrieval": "evaluation",
     "export_onnx": "models",
     "load_data": "data",
+    "negative_weights": "insight",
     "relative_delta": "insight",
     "resume": "training",
     "train": "training",
@@ -52,6 +53,7 @@ __all__ = [
     "evaluate_retrieval",
     "export_onnx",
     "load_data",
+    "negative_weights",
     "relative_delta",
     "resume",
     "train",

@@ -27,13 +27,6 @@ def test_recalls_in_percent_with_intervals_and_without():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
 
 
-def test_training_curve_with_and_without_validation():
-    metrics = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}, {"step": 2, "validation/recall@1": 0.5}]
-    loss, validation = png(insight.training_curve(metrics)).axes
-    assert loss.lines[0].get_ydata().tolist() == [2.0, 1.0] and validation.lines[0].get_ydata().tolist() == [50.0]
-    assert len(png(insight.training_curve(metrics[:2])).axes) == 1
-
-
 @pytest.mark.parametrize("space", [Hyperbolic(), Hyperbolic(clip=None), Hyperbolic(radius=1.0)])
 def test_radii_count_every_point(space):
     points = space(torch.randn(200, 5))

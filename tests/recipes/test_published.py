@@ -153,12 +153,12 @@ def test_one_step(name):
     assert batch.images.shape == (4, 3, 224, 224) and not batch.failures
     loss = build.loss(config, model.space, classes=100)
     groups = model.parameter_groups(config.optimiser.weight_decay)
-    assert [group["weight_decay"] for group in groups] == [0.01]
+    assert {group["name"]: group["weight_decay"] for group in groups} == {"encoder": 0.01, "head": 0.01}
     optimiser = torch.optim.AdamW(groups, lr=config.optimiser.lr)
     before = {key: parameter.detach().clone() for key, parameter in model.named_parameters()}
     value = loss(model(model.normalise(batch.images)), batch.labels)
     value.backward()
-    norm = torch.nn.utils.clip_grad_norm_(groups[0]["params"], config.optimiser.clip_norm)
+    norm = torch.nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], config.optimiser.clip_norm)
     optimiser.step()
     assert value.isfinite() and 0 < norm < torch.inf
     still = {key for key, parameter in model.named_parameters() if torch.equal(parameter, before[key])}

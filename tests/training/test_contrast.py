@@ -96,6 +96,8 @@ def test_a_run_leaves_what_it_promises(tmp_path, scenes):
     assert [entry["step"] for entry in metrics] == [2, 4, 6]
     assert [entry["queue_fill"] for entry in metrics] == pytest.approx([12 / 13, 1, 1])
     assert {"loss", "lr", "images_per_second", "radius/scenes", "radius/objects"} <= set(metrics[-1])
+    assert {"gradient/encoder", "gradient/head", "gradient/dense"} <= set(metrics[-1])
+    assert {"effective_rank", "alignment", "uniformity", "cosine_correlation", "curvature"} <= set(metrics[-1])
     for term in ("euclidean", "dense", "hyperbolic"):
         assert metrics[-1][f"{term}/loss"] > 0 and 0 <= metrics[-1][f"{term}/accuracy"] <= 1
     report = run.report
@@ -274,7 +276,9 @@ def test_two_processes_train_the_weights_of_one(tmp_path, scenes, model):
         if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):  # of the first process's groups alone
             torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4)
     first, second = (hs.Run(tmp_path / name).metrics()[-1] for name in ("one", "two"))
-    for name in ("loss", "euclidean/loss", "hyperbolic/loss", "hyperbolic/accuracy", "queue_fill"):
+    assert first.keys() == second.keys()
+    told = ("radius/scenes", "gradient/encoder", "gradient/head", "effective_rank", "alignment", "uniformity")
+    for name in ("loss", "euclidean/loss", "hyperbolic/loss", "hyperbolic/accuracy", "queue_fill", *told):
         assert second[name] == pytest.approx(first[name], rel=1e-3), name
 
 

@@ -171,8 +171,12 @@ def test_two_processes_train_the_weights_of_one(tmp_path, launcher):
     assert [entry["step"] for entry in two.metrics() if "validation/recall@1" in entry] == [2, 4]
     first, second = (hs.Run(tmp_path / name).metrics()[0] for name in ("one", "two"))
     # Adam would forgive gradients of the wrong scale; their norm does not.
-    for value in ("loss", "gradient_norm"):
+    for value in ("loss", "gradient_norm", "gradient/encoder", "gradient/head/hyperbolic"):
         assert second[value] == pytest.approx(first[value], rel=1e-4)
+    # And what is told of the points is told of the whole batch.
+    assert first.keys() == second.keys()
+    for value in ("effective_rank", "alignment", "uniformity", "cosine_correlation"):
+        assert second[f"hyperbolic/{value}"] == pytest.approx(first[f"hyperbolic/{value}"], rel=1e-3)
 
 
 def test_batch_norms_that_processes_would_not_share_are_refused(tmp_path):

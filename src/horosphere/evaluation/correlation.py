@@ -98,17 +98,27 @@ def cosine_agreement(space: Hyperbolic, points: Tensor | NDArray, pairs: int = 1
     return CosineAgreement(correlation, clipped, spread, disguised, verdict)
 
 
-def _verdict(correlation: float, clipped: float | None, spread: float) -> tuple[bool, str]:
+def disguise(correlation: float | None, clipped: float | None, spread: float | None) -> tuple[str, str] | None:
+    """Why a part ranks as cosine does: "clip", "radius" or "ranking", and the reason in words; None where it does not.
+
+    Args:
+        correlation, clipped, spread: `CosineAgreement`'s rank_correlation, clip_fraction and radius_spread; what is not
+            known is None.
+    """
     if clipped is not None and clipped >= CLIPPED:
-        reason = f"{clipped:.1%} of the points are at the clip"
-    elif spread < ONE_RADIUS:
-        reason = f"the radius varies by only {spread:.2%} of its mean"
-    elif correlation > SAME_RANKING:
-        reason = f"its ranking is cosine's (rank correlation {correlation:.5f})"
-    else:
-        at_clip = "" if clipped is None else f", {clipped:.1%} of the points are at the clip"
-        return False, (
-            f"The radius takes part: it varies by {spread:.1%} of its mean{at_clip}, and the rank correlation of distance "
-            f"with cosine is {correlation:.3f}."
-        )
-    return True, f"Cosine in disguise: {reason}, so statistics of the radius are n/a."
+        return "clip", f"{clipped:.1%} of the points are at the clip"
+    if spread is not None and spread < ONE_RADIUS:
+        return "radius", f"the radius varies by only {spread:.2%} of its mean"
+    if correlation is not None and correlation > SAME_RANKING:
+        return "ranking", f"its ranking is cosine's (rank correlation {correlation:.5f})"
+    return None
+
+
+def _verdict(correlation: float, clipped: float | None, spread: float) -> tuple[bool, str]:
+    if reason := disguise(correlation, clipped, spread):
+        return True, f"Cosine in disguise: {reason[1]}, so statistics of the radius are n/a."
+    at_clip = "" if clipped is None else f", {clipped:.1%} of the points are at the clip"
+    return False, (
+        f"The radius takes part: it varies by {spread:.1%} of its mean{at_clip}, and the rank correlation of distance "
+        f"with cosine is {correlation:.3f}."
+    )

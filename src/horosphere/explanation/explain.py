@@ -13,9 +13,11 @@ from .delta import delta
 from .negatives import negatives
 from .neighbours import neighbours
 from .subject import NotHere, Subject, read_subject
+from .telemetry import telemetry
 
 #: What makes each section, in the order of the page.
 SECTIONS: dict[SectionName, Callable[[Subject, ExplainConfig, bool], Section]] = {
+    "telemetry": telemetry,
     "neighbours": neighbours,
     "negatives": negatives,
     "delta": delta,

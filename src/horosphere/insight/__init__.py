@@ -5,11 +5,13 @@ Imports `spaces`, `evaluation` and `errors`; `report` and `explanation` put the 
 
 from .delta import DeltaReport, four_point_delta, gromov_products, relative_delta
 from .delta_dots import delta_dots
-from .figures import contrast_curves, label_counts, radii, radii_of, recalls, scatter_against_cosine, training_curve
+from .figures import label_counts, radii, radii_of, recalls, scatter_against_cosine
 from .negatives import Negatives, Weights, anchors_among, weigh_negatives
 from .neighbours import Answers, answers
 from .scenes import scene_sheet
 from .sheets import BoxMark, box_sheet, image_sheet, negative_sheet, retrieval_sheet
+from .telemetry import training_curves
+from .warnings import TrainingWarning, training_warnings
 from .weight_curves import weights_by_rank
 from .weights import negative_weights
 
@@ -18,11 +20,11 @@ __all__ = [
     "BoxMark",
     "DeltaReport",
     "Negatives",
+    "TrainingWarning",
     "Weights",
     "anchors_among",
     "answers",
     "box_sheet",
-    "contrast_curves",
     "delta_dots",
     "four_point_delta",
     "gromov_products",
@@ -37,7 +39,8 @@ __all__ = [
     "retrieval_sheet",
     "scatter_against_cosine",
     "scene_sheet",
-    "training_curve",
+    "training_curves",
+    "training_warnings",
     "weigh_negatives",
     "weights_by_rank",
 ]

@@ -45,39 +45,6 @@ def recalls(
     return figure
 
 
-def training_curve(metrics: Sequence[dict]) -> Figure:
-    """Loss over steps, and the held-out Recall@1 where it was measured."""
-    figure, axes = _figure(7, 3)
-    losses = [(entry["step"], entry["loss"]) for entry in metrics if "loss" in entry]
-    axes.plot(*zip(*losses, strict=True), color=BLUE, lw=1.5)
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss", color=BLUE)
-    axes.grid(alpha=0.3)
-    validation = [(entry["step"], 100 * entry["validation/recall@1"]) for entry in metrics if "validation/recall@1" in entry]
-    if validation:
-        right = axes.twinx()
-        right.plot(*zip(*validation, strict=True), color=ORANGE, lw=1.5, marker="o", ms=4)
-        right.set_ylabel("held-out Recall@1, %", color=ORANGE)
-        right.spines["top"].set_visible(False)
-    return figure
-
-
-def contrast_curves(metrics: Sequence[dict], terms: Sequence[str]) -> Figure:
-    """The loss of each term over steps, and beside it the share of queries whose own key was the nearest."""
-    figure = Figure(figsize=(7, 3), layout="constrained", dpi=110)
-    for axes, name, label in zip(figure.subplots(1, 2), ("loss", "accuracy"), ("loss", "own key nearest, %"), strict=True):
-        for term, colour in zip(terms, (BLUE, ORANGE, GREEN), strict=False):
-            points = [(entry["step"], entry.get(f"{term}/{name}")) for entry in metrics]
-            steps, values = zip(*((step, value) for step, value in points if value is not None), strict=True)
-            axes.plot(steps, np.asarray(values) * (100 if name == "accuracy" else 1), color=colour, lw=1.5, label=term)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_xlabel("step")
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    return figure
-
-
 def radii_of(groups: Mapping[str, Sequence[float]]) -> Figure:
     """How far from the origin the points of some groups lie, as shares of each group."""
     figure, axes = _figure(7, 2.8)

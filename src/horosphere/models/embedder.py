@@ -218,15 +218,20 @@ class Embedder(nn.Module):
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Everything that trains, for an optimiser: all of it decays as published, except what the space learns.
 
-        Biases and norms decay too (Hyp-ViT's published code); a log-curvature or weight that decayed would drift to a
-        value that nobody chose.
+        Groups are named "encoder", "head", or "head/PART" where each part has one, and "space". Biases and norms decay too
+        (Hyp-ViT's published code); a log-curvature or weight that decayed would drift to a value that nobody chose.
         """
-        space = [parameter for parameter in self.space.parameters() if parameter.requires_grad]
-        known = set(space)
-        rest = [parameter for parameter in self.parameters() if parameter.requires_grad and parameter not in known]
+        split = isinstance(self.space, Mixed) and not self.heads.shared
+        heads = [f"head/{name}" for name in self.space.names] if split else ["head"]
+        modules = {"encoder": self.encoder, **dict(zip(heads, self.heads.linears, strict=True)), "space": self.space}
         groups = [
-            {"name": "model", "params": rest, "weight_decay": weight_decay},
-            {"name": "space", "params": space, "weight_decay": 0.0},
+            {
+                "name": name,
+                "params": [parameter for parameter in module.parameters() if parameter.requires_grad],
+                "weight_decay": 0.0 if name == "space" else weight_decay,
+            }
+            for name, module in modules.items()
+            if module is not None
         ]
         return [group for group in groups if group["params"]]
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 
 from ..config import to_yaml
@@ -11,6 +11,7 @@ from ..models import Embedded, Embedder
 from ..runs import Run
 from .document import Picture, template
 from .judge import Judgement
+from .telemetry import warnings_of
 
 
 def write_report(run: Run, model: Embedder, embedded: Embedded, judgement: Judgement, *, page: bool = True) -> Judgement:
@@ -35,6 +36,7 @@ def write_report(run: Run, model: Embedder, embedded: Embedded, judgement: Judge
         "images": len(embedded.data),
         "space": model.space.describe(settled=True),
         "training": training,
+        "warnings": [asdict(warning) for warning in warnings_of(run, model.space)],
         **judgement.to_dict(),
     }
     if page:

@@ -12,6 +12,7 @@ from ..runs import Run
 from ..spaces import Hyperbolic
 from .document import Picture
 from .judge import Judgement, queries_and_gallery
+from .telemetry import training_picture
 
 
 def pictures_of(run: Run, model: Embedder, embedded: Embedded, judgement: Judgement) -> list[Picture]:
@@ -30,9 +31,8 @@ def pictures_of(run: Run, model: Embedder, embedded: Embedded, judgement: Judgem
             ),
         )
     ]
-    metrics = run.metrics()
-    if any("loss" in entry for entry in metrics):
-        pictures.append(Picture("training", "The loss while training.", insight.training_curve(metrics)))
+    if any("loss" in entry for entry in run.metrics()):
+        pictures.append(training_picture(run, model.space))
     for row in rows:
         if isinstance(row.space, Hyperbolic):
             pictures += [

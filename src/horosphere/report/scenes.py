@@ -1,7 +1,7 @@
 """What scene–object contrast has learned: the radius of scenes against objects, and whose scene an object is nearest to."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 import numpy as np
@@ -21,6 +21,7 @@ from ..runs import Run
 from ..spaces import Sphere
 from .document import Picture, template
 from .page import write_pictures
+from .telemetry import training_picture, warnings_of
 
 #: Enough for two digits, and minutes at most: scenes, evenly spaced among all, and objects of each, in the file's order.
 MOST_SCENES, MOST_OBJECTS = 2000, 10
@@ -117,14 +118,7 @@ def write_scene_report(run: Run, model: Embedder, data: SceneData | None, *, pro
     assert isinstance(config, SceneConfig)  # the caller knows
     metrics = [entry for entry in run.metrics() if "euclidean/loss" in entry]
     terms = [name.removesuffix("/loss") for name in metrics[-1] if name.endswith("/loss")]
-    pictures = [
-        Picture(
-            "training",
-            "The losses while training, and how often a query's own key was nearer than all of its queue. Losses rise while "
-            "the queues fill.",
-            insight.contrast_curves(metrics, terms),
-        )
-    ]
+    pictures = [training_picture(run, model.space)]
     training = run.training
     failures, found = training.pop("failures"), None
     if data is not None:
@@ -152,6 +146,7 @@ def write_scene_report(run: Run, model: Embedder, data: SceneData | None, *, pro
         "data": config.data.root if data is None else data.name,
         "space": model.space.describe(settled=True),
         "training": training,
+        "warnings": [asdict(warning) for warning in warnings_of(run, model.space)],
         "steps": last["step"],
         "terms": {term: {"loss": last[f"{term}/loss"], "accuracy": last[f"{term}/accuracy"]} for term in terms},
         "queue_fill": last["queue_fill"],

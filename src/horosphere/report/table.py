@@ -2,7 +2,8 @@
 
 
 def text_table(report: dict) -> str:
-    """The rows of a report (see `Judgement.to_dict`) as an aligned table, in percent, then what the geometry did.
+    """The rows of a report (see `Judgement.to_dict`) as an aligned table, in percent, then what the geometry did, and
+    what the training warns of.
 
     Of a run on scenes, what it learned, in a few lines.
     """
@@ -34,7 +35,7 @@ def text_table(report: dict) -> str:
         text.append(f"{count:,} images could not be read and are left out, first: {next(iter(report['failures']['first']))}")
     for name, agreement in report["cosine_agreement"].items():
         text += ["", f"{name}: {agreement['verdict']}", "  " + _radius(name, agreement, report["geometry"])]
-    return "\n".join(text)
+    return "\n".join(text + _warnings(report))
 
 
 def _scenes(report: dict) -> str:
@@ -53,7 +54,13 @@ def _scenes(report: dict) -> str:
         )
     if count := report["failures"]["count"]:
         lines.append(f"{count:,} images could not be read, first: {next(iter(report['failures']['first']))}")
-    return "\n".join(lines)
+    return "\n".join(lines + _warnings(report))
+
+
+def _warnings(report: dict) -> list[str]:
+    """A line a warning; what was only judged, or reported by an earlier version, has none."""
+    warnings = report.get("warnings", [])
+    return [""] * bool(warnings) + [f"warning: {warning['seen']}; try: {warning['advice']}" for warning in warnings]
 
 
 def _radius(name: str, agreement: dict, geometry: dict) -> str:

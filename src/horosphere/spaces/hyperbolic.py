@@ -161,13 +161,16 @@ class Hyperbolic(Space):
         return torch.cat([-keys[:, :1], keys[:, 1:]], 1), keys
 
     def telemetry(self, x: Tensor) -> dict[str, float]:
-        """`curvature`, `clip_fraction` (points at the clip) and quantiles of √c‖v‖."""
+        """`curvature`, `clip_fraction` (points at the clip), `radius_spread` (standard deviation of ‖v‖ over its mean) and
+        quantiles of √c‖v‖."""
         norm = torch.linalg.vector_norm(at_least_float32(x), dim=-1).detach()
         out = {"curvature": self.curvature}
         if self.fixed_radius is None and self.clip is not None:
             # A soft clip is never reached: there, 1 % short of it counts.
             edge = self.clip * (AT_CLIP if self.clipping == "hard" else 0.99)
             out["clip_fraction"] = float((norm >= edge).float().mean())
+        mean = float(norm.mean())
+        out["radius_spread"] = float(norm.std(correction=0)) / mean if mean > 0 else 0.0
         return out | quantiles(norm * self.curvature**0.5, "sqrt_c_norm")
 
     def check(self, x: Tensor) -> None:

@@ -13,7 +13,7 @@ from ..runs import Run
 from .launch import Fabric
 
 #: Raised when the contents change, so that an older checkpoint says so instead of failing half way.
-VERSION = 2
+VERSION = 3
 
 
 class State:

@@ -16,14 +16,15 @@ from ..errors import InputError
 from ..files import from_root, write_text
 from ..losses import SceneObjectContrast
 from ..models import Embedder, MomentumEncoder, Projection, Projector
-from ..processes import gathered, merge, world_size
+from ..processes import gathered, is_first_process, merge, world_size
 from ..report import write_scene_report
 from ..runs import Run
 from .checkpoint import State
 from .distributed import total, training_batch_norms
 from .launch import Fabric, launch, seed_everything
-from .optimiser import hold, make_optimiser, set_rate, update
+from .optimiser import gradient_norms, hold, make_optimiser, set_rate, update
 from .steps import Steps, note_failures
+from .telemetry import points_telemetry
 
 
 def train(config: SceneConfig, folder: str | Path | None = None, *, progress: bool = True) -> Run:
@@ -155,15 +156,18 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             if step <= config.optimiser.frozen_steps:
                 hold(model.encoder)
             profile.mark("backward")
+            logs = around.logs(step)
+            gradients = gradient_norms(fabric, query_optimiser) if logs else {}
+            profile.mark("logging" if logs else "loop")
             norm = update(fabric, query, query_optimiser, config.optimiser.clip_norm)
             profile.mark("optimiser")
-            told = loss.accuracy(queries, keys) if around.logs(step) else {}
+            told = loss.accuracy(queries, keys) if logs else {}
             loss.push({name: gathered(rows) for name, rows in loss.new_keys(keys).items()})
             around.done(
                 step,
                 terms["loss"] / fabric.world_size,
                 norm,
-                entry=partial(_entry, optimiser, model, loss, terms, told, queries, keys),
+                entry=partial(_entry, optimiser, model, loss, terms, told, queries, keys, gradients),
             )
 
 
@@ -180,15 +184,25 @@ def _entry(
     told: dict[str, Tensor],
     queries: list[Projection],
     keys: list[Projection],
+    gradients: dict[str, Tensor],
 ) -> dict[str, float]:
-    """What a line of metrics says beside the loss: of its terms and accuracies means over processes, norms of this one."""
+    """What a line of metrics says beside the loss: of the whole batch, whatever the number of processes.
+
+    Every process takes part, and the first one alone computes what is told of the points: of an object's two views, which
+    count as a class of their own.
+    """
     entry = {"lr": optimiser.param_groups[0]["lr"], "queue_fill": loss.fill}
     for name in loss.shares:
         entry |= {f"{name}/loss": float(_mean(terms[name])), f"{name}/accuracy": float(_mean(told[name]))}
-    radii = {"object_views": queries[0].points}
+    first, second = (gathered(view.points) for view in queries[:2])
+    regions = {"object_views": first}
     if loss.scenes:
-        radii |= {"scenes": queries[2].points, "objects": keys[2].points}
-    return entry | {f"radius/{name}": float(model.space.radius(points.detach()).mean()) for name, points in radii.items()}
+        regions |= {"scenes": gathered(queries[2].points), "objects": gathered(keys[2].points)}
+    if not is_first_process():
+        return {}
+    entry |= {f"radius/{name}": float(model.space.radius(points).mean()) for name, points in regions.items()}
+    entry |= {f"gradient/{name}": float(norm) for name, norm in gradients.items()}
+    return entry | points_telemetry(model.space, torch.cat([first, second]), torch.arange(len(first)).repeat(2))
 
 
 def _mean(x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import torch
 from safetensors.torch import save
+from torch import Tensor
 
 from .. import build
 from ..config import Config, PairwiseConfig
@@ -28,8 +29,9 @@ from .chunks import Chunked
 from .distributed import average_gradients, gather, synchronised
 from .encodings import cached_encodings
 from .launch import Fabric, has_gpu, launch, seed_everything
-from .optimiser import hold, make_optimiser, set_rate, update
+from .optimiser import gradient_norms, hold, make_optimiser, set_rate, update
 from .steps import Steps, note_failures
+from .telemetry import negatives_telemetry, points_telemetry
 
 
 def train(
@@ -247,6 +249,9 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
             if step <= config.optimiser.frozen_steps and model.encoder is not None:
                 hold(model.encoder)
             profile.mark("backward")
+            tells = fabric.is_global_zero and around.logs(step)
+            gradients = gradient_norms(fabric, wrapped_optimiser) if tells else {}
+            profile.mark("logging" if tells else "loop")
             norm = update(fabric, wrapped, wrapped_optimiser, config.optimiser.clip_norm)
             profile.mark("optimiser")
             validates = config.training.validate_every and step % config.training.validate_every == 0
@@ -254,7 +259,7 @@ def _fit(fabric: Fabric, run: Run, job: _Job, progress: bool) -> None:
                 step,
                 value,
                 norm,
-                entry=partial(_entry, optimiser, model, points),
+                entry=partial(_entry, optimiser, job, points, labels, gradients) if tells else dict,
                 validate=partial(_validate, model, job.judged_inputs, config) if validates else None,
             )
 
@@ -283,9 +288,14 @@ def _training_facts(job: _Job, failures: dict[str, str]) -> dict:
     }
 
 
-def _entry(optimiser, model: Embedder, points) -> dict[str, float]:
-    """What a line of metrics says beside the loss."""
-    return {"lr": optimiser.param_groups[0]["lr"], **model.space.telemetry(points.detach())}
+def _entry(optimiser, job: _Job, points: Tensor, labels: Tensor, gradients: dict[str, Tensor]) -> dict[str, float]:
+    """What a line of metrics says beside the loss: of the whole batch, whatever the number of processes."""
+    return {
+        "lr": optimiser.param_groups[0]["lr"],
+        **{f"gradient/{name}": float(norm) for name, norm in gradients.items()},
+        **points_telemetry(job.model.space, points, labels),
+        **negatives_telemetry(job.loss, points, labels),
+    }
 
 
 def _validate(model: Embedder, judged: RetrievalData, config: Config) -> dict[str, float]:

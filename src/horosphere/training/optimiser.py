@@ -37,6 +37,23 @@ def update(fabric: Fabric, model, optimiser, clip_norm: float | None) -> torch.T
     return norm
 
 
+def gradient_norms(fabric: Fabric, optimiser) -> dict[str, torch.Tensor]:
+    """The norm of each group's gradient by the group's name, before `update` clips and clears them.
+
+    Groups of one name count as one. What has no gradient, such as an encoder that stands still, is left out.
+    """
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    # The scaler unscales once a step, which is left to `update`.
+    scale = 1.0 if scaler is None else scaler.get_scale()
+    norms: dict[str, torch.Tensor] = {}
+    for group in optimiser.param_groups:
+        gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+        if gradients:
+            norm = torch.nn.utils.get_total_norm(gradients) / scale
+            norms[group["name"]] = torch.hypot(norms.get(group["name"], torch.zeros_like(norm)), norm)
+    return norms
+
+
 def set_rate(optimiser, config: OptimiserConfig, step: int, steps: int) -> None:
     """Give each group its learning rate of a step."""
     for group in optimiser.param_groups:
