@@ -186,6 +186,13 @@ class Ranks:
         hit = self._same(row, column) & (rank <= self.needed[row])
         return (row[hit] - rows.start).cpu().numpy(), rank[hit].cpu().numpy(), column[starts].cpu().numpy()
 
+    def ordered(self, k: int) -> NDArray:
+        """The gallery places of each query's `k` nearest items, (b, k), from settled candidates of `needed` ≥ k."""
+        row, column, _ = self.candidates
+        order = self._order(row, row, column)
+        starts = torch.searchsorted(row, torch.arange(len(self.needed), device=row.device))
+        return column[order][starts.unsqueeze(1) + torch.arange(k, device=row.device)].cpu().numpy()
+
     def _order(self, cluster: Tensor, row: Tensor, column: Tensor) -> Tensor:
         """The order of pairs by cluster, and in it by exact distance, same-class items first, then the lower index."""
         keys = (self.gallery[column.cpu()], ~self._same(row, column), self.distance(row, column), cluster)

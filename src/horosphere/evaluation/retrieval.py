@@ -78,15 +78,15 @@ def evaluate_retrieval(
         InputError: for points that are not of this space (features that were never placed in it), labels or indices that
             do not fit, and where no query has a positive.
     """
-    points, labels, ks = _points(points, space), _integers(labels, "labels"), _cutoffs(ks)
+    points, labels, ks = checked(points, space), integers(labels, "labels"), cutoffs(ks)
     if len(labels) != len(points):
         raise InputError(f"{len(points)} points but {len(labels)} labels; give one label a point")
     if bootstrap < 0:
         raise InputError(f"bootstrap={bootstrap}; expected a number of draws, or 0 for no intervals")
     if block is not None and block < 1:
         raise InputError(f"block={block}; expected a number of queries and items, or None for the default")
-    queries = _indices(queries, len(points), "queries")
-    gallery = _indices(gallery, len(points), "gallery")
+    queries = indices(queries, len(points), "queries")
+    gallery = indices(gallery, len(points), "gallery")
 
     if distributed:
         everyone = collect((tuple(points.shape), points.dtype, int(labels.sum()), len(queries), len(gallery), map_at_r))
@@ -174,7 +174,7 @@ def _measure(
     with tqdm(total=total, unit=" pairs", unit_scale=True, desc="retrieval", disable=not progress) as bar:
         for group, needed in zip(queries.split(size), positives.split(size), strict=True):
             ranks = Ranks(Scores(gallery, group), truth, group, index, labels, needed.to(device), lists=map_at_r)
-            _meet(ranks, gallery, chunks, halved, everyone, bar)
+            meet(ranks, gallery, chunks, halved, everyone, bar)
             result = {"rank": np.sum([rank.numpy() for rank in everyone(ranks.rank.cpu())], 0)}
             if map_at_r:
                 ranks.settle()
@@ -187,7 +187,7 @@ def _measure(
     return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
 
 
-def _meet(
+def meet(
     ranks: Ranks, gallery: Gallery, chunks: list[slice], halved: bool, everyone: Callable[..., list], bar: tqdm
 ) -> None:
     """Show a group of queries what its own classes hold, and then all items, each process its chunks."""
@@ -261,7 +261,7 @@ def _positives(labels: Tensor, queries: Tensor, gallery: Tensor) -> Tensor:
     return count - inside[queries]
 
 
-def _points(points: Tensor | NDArray, space: Space) -> Tensor:
+def checked(points: Tensor | NDArray, space: Space) -> Tensor:
     with warnings.catch_warnings():
         # A memory-mapped array is often read-only, and nothing here writes.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
@@ -277,17 +277,17 @@ def _points(points: Tensor | NDArray, space: Space) -> Tensor:
     return points
 
 
-def _integers(values: ArrayLike | Tensor, name: str) -> Tensor:
+def integers(values: ArrayLike | Tensor, name: str) -> Tensor:
     values = torch.as_tensor(values).detach().cpu()
     if values.ndim != 1 or values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
         raise InputError(f"{name} are {values.dtype} of shape {tuple(values.shape)}; expected a vector of integers")
     return values.long()
 
 
-def _indices(values: ArrayLike | Tensor | None, size: int, name: str) -> Tensor:
+def indices(values: ArrayLike | Tensor | None, size: int, name: str) -> Tensor:
     if values is None:
         return torch.arange(size)
-    values = _integers(values, name)
+    values = integers(values, name)
     if len(values) == 0:
         raise InputError(f"{name} is empty; give indices into the {size} points, or leave it out for all of them")
     if values.min() < 0 or values.max() >= size:
@@ -297,7 +297,7 @@ def _indices(values: ArrayLike | Tensor | None, size: int, name: str) -> Tensor:
     return values
 
 
-def _cutoffs(ks: Sequence[int]) -> tuple[int, ...]:
+def cutoffs(ks: Sequence[int]) -> tuple[int, ...]:
     if not ks or any(k != int(k) or k < 1 for k in ks):
         raise InputError(f"ks={ks!r}; expected positive whole numbers, such as (1, 2, 4, 8)")
     return tuple(sorted({int(k) for k in ks}))

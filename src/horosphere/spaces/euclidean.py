@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .gram import Gram
 from .precision import at_least_float32
-from .space import Space, check_finite, quantiles
+from .space import Space, check_finite, quantiles, sums
 
 
 class Euclidean(Space):
@@ -27,6 +27,10 @@ class Euclidean(Space):
 
     def radius(self, x: Tensor) -> Tensor:
         return torch.linalg.vector_norm(at_least_float32(x), dim=-1)
+
+    def centroids(self, x: Tensor, owner: Tensor, count: int) -> Tensor:
+        sizes = torch.bincount(owner, minlength=count).clamp_min(1).to(x.device)
+        return (sums(x, owner, count) / sizes.unsqueeze(1)).to(at_least_float32(x[:0]).dtype)
 
     def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """⟨q, k⟩ = x·y − ‖y‖²/2."""

@@ -10,7 +10,7 @@ from . import geodesic, poincare
 from .gram import Gram
 from .poincare import rescale
 from .precision import at_least_float32, full_precision
-from .space import NORM_TOLERANCE, Space, check_finite, quantiles
+from .space import NORM_TOLERANCE, Space, check_finite, quantiles, sums
 
 #: A point this close to its clip radius counts as clipped.
 AT_CLIP = 1 - 1e-4
@@ -119,6 +119,26 @@ class Hyperbolic(Space):
     def radius(self, x: Tensor) -> Tensor:
         """2‖v‖."""
         return 2 * torch.linalg.vector_norm(at_least_float32(x), dim=-1)
+
+    def centroids(self, x: Tensor, owner: Tensor, count: int) -> Tensor:
+        """Lorentz centroids, which minimise Σ cosh(√c D) (Law et al., ICML 2019, Eq. 9); of two points, the midpoint.
+
+        They are the Einstein midpoints, Σ γ k/Σ γ of Klein coordinates k with γ = 1/√(1 − c‖k‖²). The reference:
+
+            total = sums(self.to_lorentz(x), owner, count)
+            self.from_klein(total[:, 1:] / total[:, :1] / √c)
+
+        Far out a Klein coordinate comes too near 1 to tell its radius, so time − ‖space‖ is summed from positive terms:
+        e^(−2ρ) + sinh 2ρ ‖u − n‖²/2, n the centroid's direction.
+        """
+        root, owner = self._c() ** 0.5, owner.to(x.device)
+        u, rho = geodesic.polar(x.double())
+        rho = 2 * root * rho
+        n, space = geodesic.polar(sums(rho.sinh() * u, owner, count))
+        short = sums((-rho).exp() + rho.sinh() * (u - n[owner]).square().sum(1, keepdim=True) / 2, owner, count)
+        # artanh(space/time) = ½ log((time + space)/(time − space)), and time = short + space.
+        eta = torch.where(space > 0, (2 * space / short).log1p() / 2, 0.0)
+        return (n * eta / (2 * root)).to(at_least_float32(x[:0]).dtype)
 
     def ancestor_depth(self, x: Tensor, y: Tensor, *, norm: float | Tensor | None = None) -> Tensor:
         """Depth, as a distance from the origin, of the lowest common ancestor of points with points: (…, d), (…, d) → (…).

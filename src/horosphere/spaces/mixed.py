@@ -148,6 +148,11 @@ class Mixed(Space):
         parts = zip(self.parts, self._w(), self.split(x), strict=True)
         return sum(weight * part.radius(own) for part, weight, own in parts if part.has_origin)
 
+    def centroids(self, x: Tensor, owner: Tensor, count: int) -> Tensor:
+        """Each part's own."""
+        parts = zip(self.parts, self.split(x), strict=True)
+        return torch.cat([part.centroids(own, owner, count) for part, own in parts], 1)
+
     def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Exact for one part, or for spheres alone, whose cosines add."""
         active = [

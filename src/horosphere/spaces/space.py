@@ -70,6 +70,13 @@ class Space(nn.Module, ABC):
         """Distance of points (…, p) to the origin: (…). Raises ValueError where the space has no origin."""
 
     @abstractmethod
+    def centroids(self, x: Tensor, owner: Tensor, count: int) -> Tensor:
+        """The mean of each group of points x (n, p), whose groups are `owner` (n,), from 0 to `count` − 1: (count, p).
+
+        A group without points gets zeros. A mean of points at one fixed radius lies within it.
+        """
+
+    @abstractmethod
     def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Points (n, p) → (queries, keys), each (n, q), whose inner products rank as −distance.
 
@@ -90,6 +97,12 @@ class Space(nn.Module, ABC):
 
         What it has learned since is in its `state_dict`; with `settled=True` the description has the learned values, fixed.
         """
+
+
+def sums(values: Tensor, owner: Tensor, count: int) -> Tensor:
+    """Σ of the rows of `values` (n, d) that each of `count` groups owns: (count, d), in float64."""
+    values = values.double()
+    return values.new_zeros(count, values.shape[1]).index_add(0, owner.to(values.device), values)
 
 
 def check_finite(x: Tensor, space: str) -> None:

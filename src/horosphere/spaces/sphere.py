@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .gram import Gram
 from .precision import at_least_float32
-from .space import NORM_TOLERANCE, Space, check_finite
+from .space import NORM_TOLERANCE, Space, check_finite, sums
 
 
 class Sphere(Space):
@@ -33,6 +33,10 @@ class Sphere(Space):
 
     def radius(self, x: Tensor) -> Tensor:
         raise ValueError("a sphere has no origin, so its points have no radius; ask a hyperbolic or Euclidean part")
+
+    def centroids(self, x: Tensor, owner: Tensor, count: int) -> Tensor:
+        """The normalised sums, which minimise the sum of D_cos."""
+        return self(sums(x, owner, count)).to(at_least_float32(x[:0]).dtype)
 
     def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """⟨q, k⟩ = cosine."""
