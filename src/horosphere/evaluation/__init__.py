@@ -5,28 +5,44 @@ Imports `spaces`, `errors` and `processes` only. Training calls it between epoch
 """
 
 from .bootstrap import class_bootstrap, mean_interval
+from .calibration import Calibration, calibrate, calibration_error, in_bins, wilson
 from .collapse import alignment, effective_rank, uniformity
 from .context import ContextReport, auroc, out_of_context
 from .correlation import CosineAgreement, cosine_agreement, disguise, rank_correlation
+from .depth import RadiusByDepth, radius_by_depth
 from .detection import DetectionReport, Objects, average_precision
 from .hierarchy import Dendrogram, average_linkage, dasgupta_cost, decode, dendrogram_purity, random_dendrogram
+from .label_tree import LabelTree
+from .mistakes import HierarchicalReport, hierarchical_retrieval
+from .nearest import nearest
 from .negatives import effective_negatives
 from .report import RetrievalReport
 from .retrieval import evaluate_retrieval
+from .selective import SelectionReport, aurc, risk_coverage, selective_risk
+from .tree_agreement import TreeAgreement, tree_agreement
 from .uncertainty import LabelUncertainty, label_uncertainty
 
 __all__ = [
+    "Calibration",
     "ContextReport",
     "CosineAgreement",
     "Dendrogram",
     "DetectionReport",
+    "HierarchicalReport",
+    "LabelTree",
     "LabelUncertainty",
     "Objects",
+    "RadiusByDepth",
     "RetrievalReport",
+    "SelectionReport",
+    "TreeAgreement",
     "alignment",
+    "aurc",
     "auroc",
     "average_linkage",
     "average_precision",
+    "calibrate",
+    "calibration_error",
     "class_bootstrap",
     "cosine_agreement",
     "dasgupta_cost",
@@ -36,10 +52,18 @@ __all__ = [
     "effective_negatives",
     "effective_rank",
     "evaluate_retrieval",
+    "hierarchical_retrieval",
+    "in_bins",
     "label_uncertainty",
     "mean_interval",
+    "nearest",
     "out_of_context",
+    "radius_by_depth",
     "random_dendrogram",
     "rank_correlation",
+    "risk_coverage",
+    "selective_risk",
+    "tree_agreement",
     "uniformity",
+    "wilson",
 ]

@@ -66,8 +66,8 @@ class LabelTree:
             edges = [(link["source"], link["target"]) for link in links]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{path} cannot be read as a tree ({type(error).__name__}: {error}); expected networkx's node-link JSON, with "
-                "nodes of id and label and links of source (the parent) and target"
+                f"{path} cannot be read as a tree ({type(error).__name__}: {error}); expected networkx's node-link JSON, "
+                "with nodes of id and label and links of source (the parent) and target"
             ) from None
         above = _parents_of(path, labels, edges)
         own = _match(path, labels, set(above.values()), classes)

@@ -70,13 +70,14 @@ def hierarchical_retrieval(
         distance@k  = mean over queries of 1/k Σ_{i ≤ k} d(c, c_i)
         precision@k = mean over queries of Σ_{i ≤ k} (1 − d(c, c_i)) / max over orders of the gallery of the same sum
 
-    The first is the average hierarchical distance of the top k of Bertinetto et al. (Making Better Mistakes, CVPR 2020), with
-    neighbours' classes in place of predicted ones, and divided by the root's height: theirs counts levels. The second is
-    hierarchical precision, HP@k, of Barz and Denzler (Hierarchy-Based Image Embeddings, WACV 2019). `severity` is
+    The first is the average hierarchical distance of the top k of Bertinetto et al. (Making Better Mistakes, CVPR 2020),
+    with neighbours' classes in place of predicted ones, and divided by the root's height: theirs counts levels. The second
+    is hierarchical precision, HP@k, of Barz and Denzler (Hierarchy-Based Image Embeddings, WACV 2019). `severity` is
     Bertinetto's hierarchical distance of a mistake. Unlike in `evaluate_retrieval`, queries without a positive count too.
 
     Args:
-        points, labels, queries, gallery, bootstrap, seed, progress: as in `evaluate_retrieval`; labels are classes of the tree.
+        points, labels, queries, gallery, bootstrap, seed, progress: as in `evaluate_retrieval`; labels are classes
+            of the tree.
         ks: numbers of neighbours, each less than the gallery has items.
 
     Raises:
@@ -95,7 +96,6 @@ def hierarchical_retrieval(
     for rows in np.array_split(np.arange(len(asked)), -(-len(asked) // 4096)):
         apart.append(tree.distance(own[rows, None], labels[near[rows]]))
     apart = np.concatenate(apart)
-    inside = np.isin(asked, index)
     at = np.array(ks)
     chance, others, best = _references(tree, labels[index], own, np.isin(asked, index), at)
     sums = apart.cumsum(1)[:, at - 1]

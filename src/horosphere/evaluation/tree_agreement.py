@@ -1,6 +1,6 @@
 """How well trees over classes agree with a label tree, with intervals over classes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,15 +55,15 @@ def tree_agreement(
 ) -> dict[str, TreeAgreement]:
     """Compare trees, whose n leaves are `classes` (n,) of the label tree, with it; a row "random" is added.
 
-    Dasgupta's cost is taken over similarities 1 − `truth.distance`. Any tree with n leaves has the same mean size of a pair's
-    lowest common ancestor, 2 (n + 1)/3 (Dasgupta, STOC 2016, Theorem 3), so that is what a random tree has in the mean; and
-    the label tree is the best one, however its nodes of many children are resolved into joins of two (Cohen-Addad et al.,
-    JACM 2019). With |i ∨ j| the leaves below the ancestor of i and j::
+    Dasgupta's cost is taken over similarities 1 − `truth.distance`. Any tree with n leaves has the same mean size of a
+    pair's lowest common ancestor, 2 (n + 1)/3 (Dasgupta, STOC 2016, Theorem 3), so that is what a random tree has in the
+    mean; and the label tree is the best one, however its nodes of many children are resolved into joins of two (Cohen-Addad
+    et al., JACM 2019). With |i ∨ j| the leaves below the ancestor of i and j::
 
         cost(T) = Σ_ij s_ij |i ∨ j|,    dasgupta = (cost(random) − cost(T))/(cost(random) − cost(truth))
 
-    Both measures are means over pairs of leaves. The bootstrap draws classes, and weighs a pair by how often both were drawn;
-    the trees stay as they are.
+    Both measures are means over pairs of leaves. The bootstrap draws classes, and weighs a pair by how often both were
+    drawn; the trees stay as they are.
 
     Args:
         trees: by name; the first is compared with each of the others.
@@ -93,16 +93,27 @@ def tree_agreement(
             return ((weights @ (values * over)) * weights).sum(1) / ((weights @ over) * weights).sum(1)
 
     random, best = 2 * (n + 1) / 3, mean(_true_sizes(truth, classes), similar)
-    pairs = {name: _pairs(tree, groups) for name, tree in trees.items()}
-    drawn = [_pairs(random_dendrogram(n, seed + i), groups) for i in range(_RANDOM)]
-    pairs["random"] = tuple(np.mean(column, 0) for column in zip(*drawn, strict=True))
     measured = {}
-    for name, (sizes, purities) in pairs.items():
+    for name, (sizes, purities) in _named_pairs(trees, groups, seed):
         with np.errstate(invalid="ignore", divide="ignore"):
             share = (random - mean(sizes, similar)) / (random - best)
         measured[name] = {"dasgupta": share, "purity": mean(purities, same)}
-    first = next(iter(trees), None)
-    return {name: _agreement(own, None if name == first else measured[first]) for name, own in measured.items()}
+    first = measured[next(iter(measured))]
+    return {name: _agreement(own, None if own is first else first) for name, own in measured.items()}
+
+
+def _named_pairs(
+    trees: Mapping[str, Dendrogram], groups: NDArray, seed: int
+) -> Iterator[tuple[str, tuple[NDArray, NDArray]]]:
+    """`_pairs` of each tree, one after the other, and their means over random trees."""
+    for name, tree in trees.items():
+        yield name, _pairs(tree, groups)
+    sizes, purities = np.zeros((2, len(groups), len(groups)))
+    for i in range(_RANDOM):
+        own = _pairs(random_dendrogram(len(groups), seed + i), groups)
+        sizes += own[0] / _RANDOM
+        purities += own[1] / _RANDOM
+    yield "random", (sizes, purities)
 
 
 def _agreement(own: dict[str, NDArray], first: dict[str, NDArray] | None) -> TreeAgreement:

@@ -10,8 +10,10 @@ from ..errors import InputError
 from ..files import write_text
 from ..report.document import Document, Section
 from .delta import delta
+from .hierarchy import hierarchy
 from .negatives import negatives
 from .neighbours import neighbours
+from .radius import radius
 from .subject import NotHere, Subject, read_subject
 from .telemetry import telemetry
 
@@ -20,6 +22,8 @@ SECTIONS: dict[SectionName, Callable[[Subject, ExplainConfig, bool], Section]] =
     "telemetry": telemetry,
     "neighbours": neighbours,
     "negatives": negatives,
+    "radius": radius,
+    "hierarchy": hierarchy,
     "delta": delta,
 }
 

@@ -3,6 +3,7 @@
 Imports `spaces`, `evaluation` and `errors`; `report` and `explanation` put the figures on a page.
 """
 
+from .confidence import accuracy_by_value, risk_curves
 from .delta import DeltaReport, four_point_delta, gromov_products, relative_delta
 from .delta_dots import delta_dots
 from .figures import label_counts, radii, radii_of, recalls, scatter_against_cosine
@@ -11,6 +12,7 @@ from .neighbours import Answers, answers
 from .scenes import scene_sheet
 from .sheets import BoxMark, box_sheet, image_sheet, negative_sheet, retrieval_sheet
 from .telemetry import training_curves
+from .trees import dendrogram, radius_at_depth
 from .warnings import TrainingWarning, training_warnings
 from .weight_curves import weights_by_rank
 from .weights import negative_weights
@@ -22,10 +24,12 @@ __all__ = [
     "Negatives",
     "TrainingWarning",
     "Weights",
+    "accuracy_by_value",
     "anchors_among",
     "answers",
     "box_sheet",
     "delta_dots",
+    "dendrogram",
     "four_point_delta",
     "gromov_products",
     "image_sheet",
@@ -34,9 +38,11 @@ __all__ = [
     "negative_weights",
     "radii",
     "radii_of",
+    "radius_at_depth",
     "recalls",
     "relative_delta",
     "retrieval_sheet",
+    "risk_curves",
     "scatter_against_cosine",
     "scene_sheet",
     "training_curves",

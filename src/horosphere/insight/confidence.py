@@ -16,7 +16,7 @@ _POINTS = 500
 
 
 def risk_curves(curves: Mapping[str, NDArray], best: NDArray, error: float) -> Figure:
-    """The error among the surest answers against their share, of some confidences, each `risk_coverage` of the same n answers.
+    """The error among the surest answers against their share, of some confidences, each the `risk_coverage` of the same n.
 
     `best` is that of the best order, and `error` the rate of all, which a random order has at every share.
     """
