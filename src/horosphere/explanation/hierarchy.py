@@ -105,8 +105,8 @@ def _agreement(
             ]
         rows.append(row)
     head = (
-        f"{len(classes):,} classes. Dasgupta: the share of the way, in Dasgupta's cost over the label tree's similarities, from "
-        "a random tree (0) to the label tree (1)."
+        f"{len(classes):,} classes. Dasgupta: the share of the way, in Dasgupta's cost over the label tree's similarities, "
+        "from a random tree (0) to the label tree (1)."
     )
     if groups is not None:
         head += (
@@ -189,8 +189,8 @@ def _mistakes(subject: Subject, tree: LabelTree, options: ExplainConfig, progres
     head = (
         "Hierarchical distance of two classes: the height of their lowest common ancestor in the label tree over the root's, "
         "0 for one class and 1 for two that only the root joins. The table has its mean over the k nearest of each of "
-        f"{first.queries:,} queries; hierarchical precision at {last}, 1 for the best order; and the distance of the nearest "
-        "where it is of another class, which says how bad mistakes are, however many."
+        f"{first.queries:,} queries; hierarchical precision at {last}, 1 for the best order; and the distance of the "
+        "nearest where it is of another class, which says how bad mistakes are, however many."
     )
     header = ["rank by", *(f"distance@{k}" for k in ks), f"95 % @{last}", f"precision@{last}", "of mistakes", "95 %"]
     rows = [

@@ -118,11 +118,10 @@ def _correctness(subject: Subject, parts: list[_Part], options: ExplainConfig, p
     surest = {name: signs[name] * own[~first] for name, own in values.items()}
     found = selective_risk(surest, halves[1], labels[~first], draws=options.bootstrap, seed=options.seed)
     against = {name: aurc(-own, halves[1]) for name, own in surest.items()}
-    rate = f"{100 * found.error:.1f} %"
     head = (
-        "A query is right where its nearest image is of its class. Which radius is the sure one is a question: it is answered "
-        f"on half of the classes, and judged on the other {found.classes:,} with {found.answers:,} queries, of which {rate} "
-        f"are wrong. AURC is the mean error among the surest queries over every share of them: lower is better, "
+        "A query is right where its nearest image is of its class. Which radius is the sure one is a question: it is "
+        f"answered on half of the classes, and judged on the other {found.classes:,} with {found.answers:,} queries, of which "
+        f"{100 * found.error:.1f} % are wrong. AURC is the mean error among the surest queries over every share of them: lower is better, "
         f"{found.error:.4f} is a random order's, {found.best:.4f} the best there can be."
     )
     rows = [
@@ -153,9 +152,11 @@ def _correctness(subject: Subject, parts: list[_Part], options: ExplainConfig, p
     fitted = calibrate(values[name], 1 - wrong, first)
     bins = in_bins(values[name][~first], 1 - halves[1])
     blocks += [
+        f"In tenths by radius, from {100 * bins.rates.min():.1f} % to {100 * bins.rates.max():.1f} % of the queries are right. "
         f"As a probability of being right, a logistic map of the {name}, fitted on the first half of the classes, has an "
-        f"expected calibration error of {100 * fitted.error:.1f} % on the other half, and a Brier score of {fitted.brier:.4f}; "
-        f"always saying the first half's rate has {100 * fitted.constant_error:.1f} % and {fitted.constant_brier:.4f}. "
+        f"expected calibration error of {100 * fitted.error:.1f} % on the other half, and a Brier score of "
+        f"{fitted.brier:.4f}; always saying the first half's rate has {100 * fitted.constant_error:.1f} % and "
+        f"{fitted.constant_brier:.4f}. "
         + (
             "The map knows more than the rate does."
             if fitted.brier < 0.99 * fitted.constant_brier
@@ -213,7 +214,7 @@ def _verdicts(found: SelectionReport, signs: Mapping[str, int]) -> list[str]:
             "on the others they are wrong more often."
         ]
     else:
-        says = [f"The {name} says nothing about correctness here: its interval holds a random order."]
+        says = [f"As an order, the {name} says nothing about correctness here: its interval holds a random order's."]
     for other in others:
         if other in found.differences:
             difference, (low, high) = found.differences[other]
@@ -269,15 +270,12 @@ def _depth_verdicts(found) -> list[str]:
     if found.nodes is not None and found.shuffled is not None:
         low, high = found.shuffled
         if found.nodes > high:
-            says.append(
-                "Nodes near the root lie nearer to the origin, and more so than in trees whose classes are shuffled."
-            )
-        elif found.nodes < low:
-            says.append(
-                "Nodes near the root lie farther out than in trees whose classes are shuffled: the reverse of a tree."
-            )
+            says.append("Nodes near the root lie nearer to the origin, and more so than averaging alone brings them there.")
         else:
-            says.append("The nodes' radii follow their depths no better than those of shuffled trees do.")
+            says.append(
+                "That nodes near the root lie nearer to the origin is no more than averaging brings: where the classes of "
+                "the tree are shuffled it is so, too."
+            )
     return [" ".join(says)]
 
 
