@@ -66,12 +66,16 @@ def test_a_file_is_read_by_labels_and_prunes_what_has_no_class(tmp_path):
     # e joins nothing that x does not, so x is the root.
     assert sorted(tree.names) == ["3", "f", "m", "maple_tree", "oak_tree", "plants"]
     assert tree.distance(0, 1) == 0.5 and tree.distance(0, 2) == 1
-    again = LabelTree.read(write(tmp_path / "edges.json", links, {"1": "maple_tree", "2": "oak_tree"}, "edges"), tree.names[:3])
+    again = LabelTree.read(
+        write(tmp_path / "edges.json", links, {"1": "maple_tree", "2": "oak_tree"}, "edges"), tree.names[:3]
+    )
     assert again.parents.tolist() == tree.parents.tolist()
 
 
 def test_a_class_above_another_gets_a_leaf_of_its_own(tmp_path):
-    tree = LabelTree.read(write(tmp_path / "t.json", [("dog", "pug"), ("root", "dog"), ("root", "cat")]), ["dog", "pug", "cat"])
+    tree = LabelTree.read(
+        write(tmp_path / "t.json", [("dog", "pug"), ("root", "dog"), ("root", "cat")]), ["dog", "pug", "cat"]
+    )
     assert tree.distance(0, 1) == 0.5 and tree.distance(0, 2) == 1 and tree.heights[:3].tolist() == [0, 0, 0]
 
 
@@ -83,7 +87,11 @@ def test_several_roots_are_joined(tmp_path):
 @pytest.mark.parametrize(
     ("links", "classes", "says"),
     [
-        ([("a", "dolphinfish"), ("a", "2")], ["dolphin", "2", "zebra"], "2 of 3 are unmatched: 'dolphin' .near 'dolphinfish'.*'zebra'"),
+        (
+            [("a", "dolphinfish"), ("a", "2")],
+            ["dolphin", "2", "zebra"],
+            "2 of 3 are unmatched: 'dolphin' .near 'dolphinfish'.*'zebra'",
+        ),
         ([("a", "1"), ("b", "1")], ["1"], "'1' has two parents"),
         ([("a", "b"), ("b", "a")], ["a"], "its own ancestor"),
         ([("a", "1"), ("a", "2")], ["1", "1"], "stand for two classes"),
@@ -102,8 +110,8 @@ def test_bad_files_and_superclasses(tmp_path):
             LabelTree.read(path, ["a"])
     with pytest.raises(InputError, match="node-link JSON"):
         LabelTree.read(tmp_path / "absent.json", ["a"])
-    with pytest.raises(InputError, match="no node's id|one is no node"):
-        path.write_text('{"nodes": [{"id": "a"}], "links": [{"source": "a", "target": "b"}]}')
+    path.write_text('{"nodes": [{"id": "a"}], "links": [{"source": "a", "target": "b"}]}')
+    with pytest.raises(InputError, match="one is no node's id"):
         LabelTree.read(path, ["a"])
     for superclasses in ((), ((), ()), (("x",),)):
         with pytest.raises(InputError, match="superclasses"):

@@ -61,9 +61,7 @@ def test_hierarchical_distance_and_precision_equal_their_definitions(split):
     space, labels, ks = Hyperbolic(), np.arange(120) % 6, (1, 4, 30)
     x = points_of(space)
     queries, gallery = split or (np.arange(120), np.arange(120))
-    found = hierarchical_retrieval(
-        x, labels, space, TREE, ks, queries=queries, gallery=gallery, bootstrap=50
-    )
+    found = hierarchical_retrieval(x, labels, space, TREE, ks, queries=queries, gallery=gallery, bootstrap=50)
     distance, precision, best, chance, severity, foreign = [], [], [], [], [], []
     for query in queries:
         own = labels[query]
@@ -81,7 +79,11 @@ def test_hierarchical_distance_and_precision_equal_their_definitions(split):
     assert list(found.best.values()) == pytest.approx(np.mean(best, 0)) and found.chance == pytest.approx(np.mean(chance))
     assert found.severity == pytest.approx(np.mean(severity)) and found.chance_severity == pytest.approx(np.mean(foreign))
     assert found.mistakes == len(severity) and found.queries == len(queries) and found.gallery == len(gallery)
-    for name, value in (("distance@4", found.distance[4]), ("precision@30", found.precision[30]), ("severity", found.severity)):
+    for name, value in (
+        ("distance@4", found.distance[4]),
+        ("precision@30", found.precision[30]),
+        ("severity", found.severity),
+    ):
         low, high = found.intervals[name]
         assert low <= value <= high
     assert set(found.to_dict()) >= {"distance", "precision", "severity", "chance", "best", "intervals"}

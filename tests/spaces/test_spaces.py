@@ -167,3 +167,51 @@ def test_radius():
 def test_mistakes_teach(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["sphere", "euclidean", "hyperbolic", "mixed", "sliced"]))
+@settings(max_examples=30, deadline=None)
+def test_centroids_of_every_space(seed, name):
+    space, generator = SPACES[name](), torch.Generator().manual_seed(seed)
+    x = space(torch.randn(30, 8, generator=generator, dtype=torch.float64))
+    owner = torch.randint(4, (30,), generator=generator)
+    found = space.centroids(x, owner, 5)
+    assert found.shape == (5, x.shape[1]) and found.dtype == x.dtype and (found[4] == 0).all()
+    space.check(found)
+    order = torch.randperm(30, generator=generator)
+    torch.testing.assert_close(space.centroids(x[order], owner[order], 5), found)
+    one = space.centroids(x[:1].repeat(3, 1), torch.zeros(3, dtype=torch.int64), 1)
+    torch.testing.assert_close(one, x[:1])
+    for dtype in (torch.float16, torch.float32):
+        rough = space.centroids(x.to(dtype), owner, 5)
+        assert rough.dtype == torch.float32
+        torch.testing.assert_close(rough.double(), found, atol=2e-3 if dtype == torch.float16 else 1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("curvature", "norm"), [(1.0, 0.3), (0.1, 2.0), (1.0, 2.0), (1e-6, 1.0)])
+def test_the_balls_centroid_is_einsteins_midpoint_and_minimises_the_sum_of_cosh(curvature, norm):
+    space = Hyperbolic(curvature, None)
+    x = norm * torch.randn(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) / 5**0.5
+    owner = torch.zeros(12, dtype=torch.int64)
+    found = space.centroids(x, owner, 1)
+    klein = space.to_klein(x)
+    gamma = (1 - curvature * klein.square().sum(1, keepdim=True)).rsqrt()
+    torch.testing.assert_close(found[0], space.from_klein((gamma * klein).sum(0) / gamma.sum()), rtol=1e-6, atol=1e-9)
+
+    def cost(point):
+        return (curvature**0.5 * space.distance(point, x)).cosh().sum()
+
+    point = found[0].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(cost(point), point)
+    assert gradient.norm() < 1e-7 * cost(point)
+    torch.testing.assert_close(space.centroids(x[:2], owner[:2], 1)[0], space.midpoint(x[0], x[1]), rtol=1e-6, atol=1e-9)
+
+
+def test_the_balls_centroid_keeps_its_radius_far_out():
+    space, owner = Hyperbolic(1.0, None), torch.zeros(2, dtype=torch.int64)
+    far = torch.tensor([[40.0, 0.0], [40.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(space.centroids(far, owner, 1), far[:1])
+    # The middle of a geodesic whose ends are at right angles, as they go to infinity.
+    found = space.centroids(torch.tensor([[40.0, 0.0], [0.0, 40.0]], dtype=torch.float64), owner, 1)
+    torch.testing.assert_close(space.radius(found)[0], torch.tensor(1.0, dtype=torch.float64).asinh())
+    assert (space.centroids(torch.zeros(2, 3), owner, 1) == 0).all()

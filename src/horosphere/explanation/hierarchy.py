@@ -187,9 +187,9 @@ def _mistakes(subject: Subject, tree: LabelTree, options: ExplainConfig, progres
     first = next(iter(found.values()))
     last = ks[-1]
     head = (
-        "Hierarchical distance of two classes: the height of their lowest common ancestor in the label tree over the root's, "
-        "0 for one class and 1 for two that only the root joins. The table has its mean over the k nearest of each of "
-        f"{first.queries:,} queries; hierarchical precision at {last}, 1 for the best order; and the distance of the "
+        "Hierarchical distance of two classes: the height of their lowest common ancestor in the label tree over the "
+        "root's, 0 for one class and 1 for two that only the root joins. The table has its mean over the k nearest of each "
+        f"of {first.queries:,} queries; hierarchical precision at {last}, 1 for the best order; and the distance of the "
         "nearest where it is of another class, which says how bad mistakes are, however many."
     )
     header = ["rank by", *(f"distance@{k}" for k in ks), f"95 % @{last}", f"precision@{last}", "of mistakes", "95 %"]
@@ -234,7 +234,8 @@ def _proxies(subject: Subject, options: ExplainConfig) -> tuple[list, dict]:
         return [], {}
     tree, trees = tree_of(data.classes, data.superclasses, options), _trees(found)
     groups = groups_of(data.classes, data.superclasses, tree, classes)
-    blocks, numbers = ["The same of the proxies that the loss has learned for its training classes."], {}
+    blocks: list = ["The same of the proxies that the loss has learned for its training classes."]
+    numbers = {}
     if tree is not None:
         own, values = _agreement(trees, tree, classes, groups, options)
         blocks += own

@@ -120,8 +120,9 @@ def _correctness(subject: Subject, parts: list[_Part], options: ExplainConfig, p
     against = {name: aurc(-own, halves[1]) for name, own in surest.items()}
     head = (
         "A query is right where its nearest image is of its class. Which radius is the sure one is a question: it is "
-        f"answered on half of the classes, and judged on the other {found.classes:,} with {found.answers:,} queries, of which "
-        f"{100 * found.error:.1f} % are wrong. AURC is the mean error among the surest queries over every share of them: lower is better, "
+        f"answered on half of the classes, and judged on the other {found.classes:,} with {found.answers:,} queries, of "
+        f"which {100 * found.error:.1f} % are wrong. AURC is the mean error among the surest queries over every share of "
+        "them: lower is better, "
         f"{found.error:.4f} is a random order's, {found.best:.4f} the best there can be."
     )
     rows = [
@@ -152,7 +153,7 @@ def _correctness(subject: Subject, parts: list[_Part], options: ExplainConfig, p
     fitted = calibrate(values[name], 1 - wrong, first)
     bins = in_bins(values[name][~first], 1 - halves[1])
     blocks += [
-        f"In tenths by radius, from {100 * bins.rates.min():.1f} % to {100 * bins.rates.max():.1f} % of the queries are right. "
+        f"In tenths by radius, from {100 * bins.rates.min():.1f} % to {100 * bins.rates.max():.1f} % of queries are right. "
         f"As a probability of being right, a logistic map of the {name}, fitted on the first half of the classes, has an "
         f"expected calibration error of {100 * fitted.error:.1f} % on the other half, and a Brier score of "
         f"{fitted.brier:.4f}; always saying the first half's rate has {100 * fitted.constant_error:.1f} % and "
