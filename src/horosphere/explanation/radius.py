@@ -153,7 +153,8 @@ def _correctness(subject: Subject, parts: list[_Part], options: ExplainConfig, p
     fitted = calibrate(values[name], 1 - wrong, first)
     bins = in_bins(values[name][~first], 1 - halves[1])
     blocks += [
-        f"In tenths by radius, from {100 * bins.rates.min():.1f} % to {100 * bins.rates.max():.1f} % of queries are right. "
+        f"In {len(bins.counts)} bins by radius, of {bins.counts.min():,} to {bins.counts.max():,} queries, from "
+        f"{100 * bins.rates.min():.1f} % to {100 * bins.rates.max():.1f} % are right. "
         f"As a probability of being right, a logistic map of the {name}, fitted on the first half of the classes, has an "
         f"expected calibration error of {100 * fitted.error:.1f} % on the other half, and a Brier score of "
         f"{fitted.brier:.4f}; always saying the first half's rate has {100 * fitted.constant_error:.1f} % and "
