@@ -33,14 +33,21 @@ class Bins:
 
 
 def in_bins(values: ArrayLike, right: ArrayLike, bins: int = 10) -> Bins:
-    """Put answers (n,) into at most `bins` bins between quantiles of their values; equal values share a bin."""
+    """Put answers (n,) into at most `bins` bins of about equal size by their values; equal values share a bin."""
     values, right = np.asarray(values, np.float64), np.asarray(right, np.float64)
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
     place = np.searchsorted(edges, values, side="right")
+    # Many equal values leave small bins beside theirs: a bin takes in the next until it holds half of what it should.
+    sizes, own, filled = np.bincount(place), 0, 0
+    owner = np.zeros(len(sizes), np.int64)
+    for i, size in enumerate(sizes):
+        owner[i] = own
+        filled += size
+        if filled >= len(values) / (2 * bins):
+            own, filled = own + 1, 0
+    place = np.minimum(owner, own - 1)[place]
     counts = np.bincount(place)
-    some = counts > 0
-    total, hits = (np.bincount(place, column)[some] for column in (values, right))
-    return Bins(total / counts[some], counts[some], hits)
+    return Bins(np.bincount(place, values) / counts, counts, np.bincount(place, right))
 
 
 def calibration_error(probability: ArrayLike, right: ArrayLike, bins: int = 15) -> float:

@@ -28,7 +28,7 @@ from .subject import NotHere, Subject
 #: Leaves of a drawn tree, and of a measured one, at most: where there are more classes, some are drawn by lot.
 _DRAWN, _MEASURED = 100, 1000
 _KS = (1, 5, 20)
-_DEPTHS = "how much nearer to the origin the common ancestor lies than the deepest one (a distance)"
+_DEPTHS = "how much shallower than the deepest the common ancestor is (distance)"
 _LINKAGE = "mean distance at which groups join, less the smallest"
 
 

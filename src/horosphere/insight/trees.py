@@ -15,6 +15,8 @@ _COLOURS = (BLUE, ORANGE, GREEN, "#A0527E", "#56707F", "#8A5A00", "black")
 _MARKS = "os^DvPX*"
 #: Inches of a leaf, and characters of a name.
 _LINE, _NAME = 0.165, 26
+#: Inches of the tree, and of a column of names.
+_TREE, _COLUMN = 4.6, 2.25
 
 
 def dendrogram(tree: Dendrogram, names: Sequence[str], groups: Sequence[str] | None, heights: str) -> Figure:
@@ -26,22 +28,20 @@ def dendrogram(tree: Dendrogram, names: Sequence[str], groups: Sequence[str] | N
     n, order = len(tree), tree.order
     known = sorted(set(groups or ()))
     place = np.array([known.index(group) for group in groups]) if groups is not None else np.full(n, -1)
-    figure = Figure(figsize=(8.5, 1.0 + _LINE * max(n, 6)), layout="constrained", dpi=110)
-    axes = figure.add_subplot()
-    at, height, pure = (
-        np.empty(2 * n - 1),
-        np.concatenate([np.zeros(n), tree.heights]),
-        np.concatenate([place, tree.merges[:, 0]]),
-    )
+    # In inches: the tree, then a column of names, and one of superclasses.
+    width, tall = _TREE + 0.4 + _COLUMN * (1 if groups is None else 2), 0.9 + _LINE * max(n, 6)
+    figure = Figure(figsize=(width, tall), dpi=110)
+    axes = figure.add_axes((0.2 / width, 0.6 / tall, _TREE / width, 1 - 0.85 / tall))
+    at, height = np.empty(2 * n - 1), np.concatenate([np.zeros(n), tree.heights])
+    pure = np.concatenate([place, np.full(n - 1, -1)])
     at[order] = np.arange(n)
     lines, colours, widths = [], [], []
     for m, (left, right) in enumerate(tree.merges):
         node = n + m
         at[node] = (at[left] + at[right]) / 2
         pure[node] = pure[left] if pure[left] == pure[right] else -1
-        lines.append(
-            [(height[left], at[left]), (height[node], at[left]), (height[node], at[right]), (height[right], at[right])]
-        )
+        (x, y), (z, w) = ((height[child], at[child]) for child in (left, right))
+        lines.append([(x, y), (height[node], y), (height[node], w), (z, w)])
         colours.append(_COLOURS[pure[node] % len(_COLOURS)] if pure[node] >= 0 else GREY)
         widths.append(2.2 if pure[node] >= 0 else 1.1)
     axes.add_collection(LineCollection(lines, colors=colours, linewidths=widths, capstyle="projecting"))
@@ -56,10 +56,12 @@ def dendrogram(tree: Dendrogram, names: Sequence[str], groups: Sequence[str] | N
             axes.plot(1.015, y, mark, color=colour, ms=4.5, transform=row, clip_on=False)
         axes.text(1.03, y, _short(names[leaf]), transform=row, fontsize=9, va="center", color=colour)
         if groups is not None:
-            axes.text(1.36, y, _short(groups[leaf]), transform=row, fontsize=9, va="center", color=colour)
+            axes.text(1.03 + _COLUMN / _TREE, y, _short(groups[leaf]), transform=row, fontsize=9, va="center", color=colour)
     if groups is not None:
         axes.text(1.03, 1.0, "class", transform=axes.transAxes, fontsize=9, va="bottom", weight="bold")
-        axes.text(1.36, 1.0, "superclass", transform=axes.transAxes, fontsize=9, va="bottom", weight="bold")
+        axes.text(
+            1.03 + _COLUMN / _TREE, 1.0, "superclass", transform=axes.transAxes, fontsize=9, va="bottom", weight="bold"
+        )
     axes.set_yticks([])
     axes.spines[["top", "left", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
