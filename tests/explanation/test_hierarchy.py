@@ -35,6 +35,7 @@ def test_clusters_within_clusters_are_nearer_to_their_tree_than_random_trees():
         "mixture, average linkage",
         "sphere, average linkage",
         "hyperbolic, average linkage",
+        "hyperbolic, ancestors' mean depth",
         "encoder, average linkage",
         "random",
     ]
@@ -52,7 +53,9 @@ def test_clusters_within_clusters_are_nearer_to_their_tree_than_random_trees():
 
 def test_without_superclasses_there_is_only_the_tree():
     section = hierarchy(made.subject(superclasses=False), OPTIONS, False)
-    assert set(pictures(section)) == {"hierarchy"} and section.numbers == {} and "--tree" in words(section)
+    assert (
+        set(pictures(section)) == {"hierarchy", "hierarchy-linkage"} and section.numbers == {} and "--tree" in words(section)
+    )
     assert not any(isinstance(block, Table) for block in section.blocks)
     assert "superclass" not in texts(pictures(section)["hierarchy"])
 

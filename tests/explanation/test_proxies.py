@@ -69,7 +69,7 @@ def test_the_section_has_a_tree_of_them(run):
     section = hierarchy(read_subject(options, progress=False), options, False)
     assert any(name.startswith("proxies") for name in section.numbers["proxies"])
     names = {block.name for block in section.blocks if isinstance(block, Picture)}
-    assert names == {"hierarchy", "hierarchy-proxies"}
+    assert names == {"hierarchy", "hierarchy-linkage", "hierarchy-proxies"}
 
 
 def test_a_subject_without_a_run_has_none():

@@ -29,7 +29,7 @@ from .subject import NotHere, Subject
 _DRAWN, _MEASURED = 100, 1000
 _KS = (1, 5, 20)
 _DEPTHS = "how much shallower than the deepest the common ancestor is (distance)"
-_LINKAGE = "mean distance at which groups join, less the smallest"
+_LINKED, _LINKAGE = ", average linkage", "mean distance at which groups join, less the smallest"
 
 
 def hierarchy(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
@@ -48,18 +48,17 @@ def hierarchy(subject: Subject, options: ExplainConfig, progress: bool) -> Secti
     }
     classes = present[chosen]
     groups = groups_of(subject.classes, subject.superclasses, tree, classes)
-    trees = _trees({name: (space, own, None) for name, (space, own) in means.items()})
     blocks, numbers = [], {}
     if tree is None:
         blocks.append(
             "The data set has no superclasses, so there is no true tree to compare with: give one with --tree, a JSON file."
         )
     else:
+        trees = _trees({name: (space, own, None) for name, (space, own) in means.items()})
         found, own = _agreement(trees, tree, classes, groups, options)
         blocks += found
         numbers["agreement"] = own
-    name, (drawn, says) = next(iter(trees.items()))
-    blocks += _picture("hierarchy", f"The midpoints of the classes, {name}.", drawn, says, subject, classes, groups, means)
+    blocks += _pictures(subject, classes, groups, means)
     if tree is not None:
         found, own = _mistakes(subject, tree, options, progress)
         blocks += found
@@ -74,10 +73,11 @@ def _trees(means: dict[str, tuple[Space, Tensor, Tensor | None]]) -> dict[str, t
     with torch.no_grad():
         for name, (space, points, norm) in means.items():
             points = points.double()
-            linked[f"{name}, average linkage"] = average_linkage(-space.pairwise(points).numpy()), _LINKAGE
+            linked[name + _LINKED] = average_linkage(-space.pairwise(points).numpy()), _LINKAGE
             if isinstance(space, Hyperbolic):
                 depths = space.pairwise_ancestor_depth(points, norm=norm)
                 decoded[f"{name}, ancestors' depth"] = decode(depths.numpy()), _DEPTHS
+                linked[f"{name}, ancestors' mean depth"] = average_linkage(depths.numpy()), _DEPTHS
     return decoded | linked
 
 
@@ -136,31 +136,26 @@ def _tree_verdict(found: dict[str, TreeAgreement]) -> str:
     return f"By Dasgupta's cost the tree of {first} is {'; '.join(says)}." if says else ""
 
 
-def _picture(
-    name: str,
-    caption: str,
-    drawn: Dendrogram,
-    says: str,
-    subject: Subject,
-    classes: np.ndarray,
-    groups: Sequence[str] | None,
-    means: dict[str, tuple[Space, Tensor]],
+def _pictures(
+    subject: Subject, classes: np.ndarray, groups: Sequence[str] | None, means: dict[str, tuple[Space, Tensor]]
 ) -> list:
-    """The tree, of the classes or, where they are too many, of the superclasses."""
-    if len(classes) <= _DRAWN:
-        names = [subject.classes[label] for label in classes]
-        colours = " Where all leaves of a branch are of one superclass, it is thick and coloured." if groups else ""
-        return [Picture(name, caption + colours, insight.dendrogram(drawn, names, groups, says))]
-    known, owner = np.unique(groups or [], return_inverse=True)
-    if not 3 <= len(known) <= _DRAWN:
-        return [f"{len(classes):,} classes are too many to draw."]
-    above = {
-        way: (space, space.centroids(points, torch.from_numpy(owner), len(known)), None)
-        for way, (space, points) in means.items()
-    }
-    way, (drawn, says) = next(iter(_trees(above).items()))
-    caption = f"The midpoints of the superclasses, {way}: {len(classes):,} classes are too many to draw."
-    return [Picture(name, caption, insight.dendrogram(drawn, known.tolist(), None, says))]
+    """The first tree, and the first by average linkage, of the classes or, where they are too many, of the superclasses."""
+    what, names = "The midpoints of the classes", [subject.classes[label] for label in classes]
+    if len(classes) > _DRAWN:
+        known, owner = np.unique(groups or [], return_inverse=True)
+        if not 3 <= len(known) <= _DRAWN:
+            return [f"{len(classes):,} classes are too many to draw."]
+        above = torch.from_numpy(owner)
+        means = {way: (space, space.centroids(own, above, len(known))) for way, (space, own) in means.items()}
+        what, names, groups = f"The midpoints of the superclasses of {len(classes):,} classes", known.tolist(), None
+    colours = " Where all leaves of a branch are of one superclass, it is thick and coloured." if groups else ""
+    trees = _trees({name: (space, own, None) for name, (space, own) in means.items()})
+    first, linked = next(iter(trees)), next(name for name in trees if name.endswith(_LINKED))
+    shown = {"hierarchy": first} | ({"hierarchy-linkage": linked} if linked != first else {})
+    return [
+        Picture(picture, f"{what}: {name}.{colours}", insight.dendrogram(trees[name][0], names, groups, trees[name][1]))
+        for picture, name in shown.items()
+    ]
 
 
 def _mistakes(subject: Subject, tree: LabelTree, options: ExplainConfig, progress: bool) -> tuple[list, dict]:
