@@ -67,7 +67,7 @@ def test_a_radius_that_says_nothing_is_said_to():
 def test_the_section_of_a_mixture_has_controls_depths_and_pictures():
     section = radius(made.subject(made.mixed(), noise=0.8), OPTIONS, False)
     rows = [row[0] for row in table(section, "confidence").rows]
-    assert rows == ["radius", "norm of the encoding", "nearness of the nearest"]
+    assert rows == ["radius", "norm of the encoding", "distance to the nearest"]
     assert set(pictures(section)) == {"radius-risk", "radius-calibration", "radius-depth-hyperbolic", "radius-examples"}
     assert "All classes lie at one depth" in words(section)
     assert section.numbers["depth"]["hyperbolic"]["nodes"] is not None
@@ -88,7 +88,7 @@ def test_two_parts_with_an_origin_have_a_radius_each():
 def test_a_bare_file_of_points_has_the_radius_and_the_distance():
     subject = made.subject(noise=0.8, superclasses=False, image=False, encodings=None)
     section = radius(subject, OPTIONS, False)
-    assert [row[0] for row in table(section, "confidence").rows] == ["radius", "nearness of the nearest"]
+    assert [row[0] for row in table(section, "confidence").rows] == ["radius", "distance to the nearest"]
     assert set(pictures(section)) == {"radius-risk", "radius-calibration"} and "--tree" in words(section)
 
 

@@ -91,7 +91,7 @@ def _agreement(
     found = tree_agreement(
         {name: own for name, (own, _) in trees.items()}, tree, classes, groups, draws=options.bootstrap, seed=options.seed
     )
-    header = ["tree over the classes' midpoints", "Dasgupta", "95 %", "first minus this, 95 %"]
+    header = ["tree over the classes", "Dasgupta", "95 %", "first minus this, 95 %"]
     header += [] if groups is None else ["purity", "95 %", "first minus this, 95 %"]
     rows = []
     for name, own in found.items():

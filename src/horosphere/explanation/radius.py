@@ -11,6 +11,7 @@ from .. import insight
 from ..config import ExplainConfig
 from ..errors import InputError
 from ..evaluation import (
+    RadiusByDepth,
     SelectionReport,
     aurc,
     calibrate,
@@ -31,7 +32,7 @@ _SAME = 1e-5
 _CLASSES, _IMAGES = 6, 5
 #: Of fewer classes resampling tells little.
 _FEW = 8
-_DISTANCE = "nearness of the nearest"
+_DISTANCE = "distance to the nearest"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _correctness(subject: Subject, parts: list[_Part], options: ExplainConfig, p
     values = {_named(part, parts): part.radius[asked] for part in parts}
     if subject.encodings is not None:
         values["norm of the encoding"] = subject.encodings[torch.from_numpy(asked)].double().norm(dim=1).numpy()
-    values[_DISTANCE] = -_nearest_distance(subject, asked, report.per_query["nearest"])
+    values[_DISTANCE] = _nearest_distance(subject, asked, report.per_query["nearest"])
     classes = np.random.default_rng(options.seed).permutation(np.unique(labels))
     first = np.isin(labels, classes[: len(classes) // 2])
     halves = [wrong[own] for own in (first, ~first)]
@@ -114,7 +115,7 @@ def _correctness(subject: Subject, parts: list[_Part], options: ExplainConfig, p
             "error": float(wrong.mean()),
         }
     signs = {name: 1 if aurc(own[first], halves[0]) <= aurc(-own[first], halves[0]) else -1 for name, own in values.items()}
-    signs[_DISTANCE] = 1  # that near means sure is not in question
+    signs[_DISTANCE] = -1  # that near means sure is not in question
     surest = {name: signs[name] * own[~first] for name, own in values.items()}
     found = selective_risk(surest, halves[1], labels[~first], draws=options.bootstrap, seed=options.seed)
     against = {name: aurc(-own, halves[1]) for name, own in surest.items()}
@@ -128,7 +129,7 @@ def _correctness(subject: Subject, parts: list[_Part], options: ExplainConfig, p
     rows = [
         [
             name,
-            _direction(name, signs[name]),
+            _direction(signs[name]),
             f"{own.area:.4f}",
             _interval(own.interval),
             f"{own.excess:.4f}",
@@ -139,7 +140,7 @@ def _correctness(subject: Subject, parts: list[_Part], options: ExplainConfig, p
         for name, own in found.selections.items()
     ]
     header = ["confidence", "sure are", "AURC", "95 %", "excess", "gain on random", "95 %", "AURC the other way"]
-    curves = {f"{name} ({_direction(name, signs[name])})": risk_coverage(own, halves[1]) for name, own in surest.items()}
+    curves = {f"{name} ({_direction(signs[name])})": risk_coverage(own, halves[1]) for name, own in surest.items()}
     best = risk_coverage(1 - halves[1], halves[1])
     blocks = [head, Table(header, rows, frozenset({rows[0][0]})), *_verdicts(found, signs)]
     blocks.append(
@@ -172,7 +173,7 @@ def _correctness(subject: Subject, parts: list[_Part], options: ExplainConfig, p
         ),
     ]
     numbers = {
-        "directions": {name: _direction(name, sign) for name, sign in signs.items()},
+        "directions": {name: _direction(sign) for name, sign in signs.items()},
         "selection": found.to_dict(),
         "aurc_the_other_way": against,
         "calibration": {part.name: fitted.to_dict()},
@@ -184,8 +185,8 @@ def _named(part: _Part, parts: list[_Part]) -> str:
     return "radius" if len(parts) == 1 else f"radius of {part.name}"
 
 
-def _direction(name: str, sign: int) -> str:
-    return "near" if name == _DISTANCE else ("large" if sign > 0 else "small")
+def _direction(sign: int) -> str:
+    return "large" if sign > 0 else "small"
 
 
 def _nearest_distance(subject: Subject, queries: np.ndarray, nearest: np.ndarray) -> np.ndarray:
@@ -259,20 +260,18 @@ def _depth(subject: Subject, parts: list[_Part], options: ExplainConfig) -> tupl
     return blocks, {"depth": numbers}
 
 
-def _depth_verdicts(found) -> list[str]:
+def _depth_verdicts(found: RadiusByDepth) -> list[str]:
     says = []
-    if "classes" in found.intervals:
-        low, high = found.intervals["classes"]
-        if low <= 0 <= high:
-            says.append("Classes deeper in the tree lie no farther out and no nearer, as far as these classes can tell.")
-        else:
-            says.append(f"Classes deeper in the tree lie {'farther out' if low > 0 else 'nearer to the origin'}.")
-    else:
+    for what, name in (("classes", "The midpoints of deeper classes"), ("images", "The images of deeper classes")):
+        if what in found.intervals:
+            low, high = found.intervals[what]
+            where = "farther out" if low > 0 else "nearer to the origin" if high < 0 else "neither farther out nor nearer"
+            says.append(f"{name} lie {where}{'' if low > 0 or high < 0 else ', as far as these classes can tell'}.")
+    if not says:
         says.append("All classes lie at one depth, so only the nodes above them can be compared.")
     if found.nodes is not None and found.shuffled is not None:
-        low, high = found.shuffled
-        if found.nodes > high:
-            says.append("Nodes near the root lie nearer to the origin, and more so than averaging alone brings them there.")
+        if found.nodes > found.shuffled[1]:
+            says.append("Nodes near the root lie nearer to the origin, and more so than where the classes are shuffled.")
         else:
             says.append(
                 "That nodes near the root lie nearer to the origin is no more than averaging brings: where the classes of "
