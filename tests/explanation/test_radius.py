@@ -105,6 +105,11 @@ def test_where_there_is_too_little_nothing_is_concluded():
     assert "cannot be judged" in words(radius(made.subject(each=1), OPTIONS, False))
 
 
+def test_one_class_has_nothing_to_tell_apart():
+    with pytest.raises(NotHere, match="one class"):
+        radius(made.subject(classes=1), OPTIONS, False)
+
+
 @pytest.mark.parametrize(
     ("space", "says"),
     [(Sphere(), "on a sphere"), (Hyperbolic(radius=1.0), "one radius"), (Hyperbolic(clip=1e-4), "one radius")],

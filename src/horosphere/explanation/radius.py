@@ -46,7 +46,9 @@ class _Part:
 
 
 def radius(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
-    """The section on the radius; see `ExplainConfig`. Raises NotHere where points have none, or all the same."""
+    """The section on the radius; see `ExplainConfig`. Raises NotHere for one class, and where no radius differs."""
+    if len(np.unique(subject.labels)) < 2:
+        raise NotHere("all points are of one class, so there is nothing that a radius could tell apart; give labels")
     parts = _parts(subject)
     blocks, numbers = [], {}
     for own, found in (
