@@ -121,7 +121,7 @@ class Hyperbolic(Space):
         return 2 * torch.linalg.vector_norm(at_least_float32(x), dim=-1)
 
     def centroids(self, x: Tensor, owner: Tensor, count: int) -> Tensor:
-        """Lorentz centroids, which minimise Σ cosh(√c D) (Law et al., ICML 2019, Eq. 9); of two points, the midpoint.
+        """Lorentz centroids, which minimise Σ cosh(√c D) (Law et al., ICML 2019); of two points, the midpoint.
 
         They are the Einstein midpoints, Σ γ k/Σ γ of Klein coordinates k with γ = 1/√(1 − c‖k‖²). The reference:
 
