@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..files import write_text
 from ..report.document import Document, Section
 from .delta import delta
+from .disk import disk
 from .negatives import negatives
 from .neighbours import neighbours
 from .subject import NotHere, Subject, read_subject
@@ -20,6 +21,7 @@ SECTIONS: dict[SectionName, Callable[[Subject, ExplainConfig, bool], Section]] =
     "telemetry": telemetry,
     "neighbours": neighbours,
     "negatives": negatives,
+    "disk": disk,
     "delta": delta,
 }
 

@@ -5,12 +5,17 @@ Imports `spaces`, `evaluation` and `errors`; `report` and `explanation` put the 
 
 from .delta import DeltaReport, four_point_delta, gromov_products, relative_delta
 from .delta_dots import delta_dots
+from .disk import DiskPanel, draw_disks, draw_shepard, draw_thumbnails
 from .figures import label_counts, radii, radii_of, recalls, scatter_against_cosine
+from .label_tree import DiskTree, disk_tree
+from .layout import DiskLayout, flat_layout, stress_layout
+from .layout_quality import LayoutQuality, layout_quality
 from .negatives import Negatives, Weights, anchors_among, weigh_negatives
 from .neighbours import Answers, answers
 from .scenes import scene_sheet
 from .sheets import BoxMark, box_sheet, image_sheet, negative_sheet, retrieval_sheet
 from .telemetry import training_curves
+from .umap_layout import umap_layout
 from .warnings import TrainingWarning, training_warnings
 from .weight_curves import weights_by_rank
 from .weights import negative_weights
@@ -19,6 +24,10 @@ __all__ = [
     "Answers",
     "BoxMark",
     "DeltaReport",
+    "DiskLayout",
+    "DiskPanel",
+    "DiskTree",
+    "LayoutQuality",
     "Negatives",
     "TrainingWarning",
     "Weights",
@@ -26,10 +35,16 @@ __all__ = [
     "answers",
     "box_sheet",
     "delta_dots",
+    "disk_tree",
+    "draw_disks",
+    "draw_shepard",
+    "draw_thumbnails",
+    "flat_layout",
     "four_point_delta",
     "gromov_products",
     "image_sheet",
     "label_counts",
+    "layout_quality",
     "negative_sheet",
     "negative_weights",
     "radii",
@@ -39,8 +54,10 @@ __all__ = [
     "retrieval_sheet",
     "scatter_against_cosine",
     "scene_sheet",
+    "stress_layout",
     "training_curves",
     "training_warnings",
+    "umap_layout",
     "weigh_negatives",
     "weights_by_rank",
 ]
