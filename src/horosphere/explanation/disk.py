@@ -127,8 +127,8 @@ def _reading(subject: Subject, layout: DiskLayout, quality: LayoutQuality) -> st
     """What the picture is, and what may be read off it."""
     own = f" (the model's own: {subject.space.curvature:.3g})" if isinstance(subject.space, Hyperbolic) else ""
     words = (
-        f"The space's distances, whatever its parts, are laid out in the hyperbolic plane of curvature c = {layout.curvature:.3g}"
-        f"{own}, which the data chose. "
+        f"The space's distances, whatever its parts, are laid out in the hyperbolic plane of curvature "
+        f"c = {layout.curvature:.3g}{own}, which the data chose. "
     )
     if layout.centre == "origin":
         words += "The centre is the origin. "
@@ -138,9 +138,9 @@ def _reading(subject: Subject, layout: DiskLayout, quality: LayoutQuality) -> st
         warning = "" if quality.radius > 0.7 else ", so that a place near the centre does not mean a small radius"
         words += f"Distance to the centre ranks as the radius does with correlation {quality.radius:.2f}{warning}. "
     return words + (
-        f"Two dimensions cannot hold what many can: of a point's ten nearest neighbours {100 * quality.neighbours:.0f} % are "
-        "among its ten nearest in the picture. Kruskal called a stress of 0.05 good, 0.1 fair and 0.2 poor: above that, read "
-        "groups off the picture and not single distances."
+        f"Two dimensions cannot hold what many can: of a point's ten nearest, {100 * quality.neighbours:.0f} % are "
+        "among its ten nearest in the picture. Kruskal called a stress of 0.05 good, 0.1 fair and 0.2 poor: above that, "
+        "read groups off the picture and not single distances."
     )
 
 
@@ -188,8 +188,8 @@ def _seen_from(part: _Part, z: np.ndarray, layout: DiskLayout) -> tuple[Picture,
         DiskPanel(f"seen from {name}", unit_disk.recentre(z, centres[focus]), shown),
     ]
     caption = (
-        f"{name}, whose points lie closest together, and the {len(near) - 1} nearest to it in the picture. Right: the disk is "
-        f"moved by an isometry that takes the mean of {name} to the centre. No distance changes; what was small near the "
+        f"{name}, whose points lie closest together, and the {len(near) - 1} nearest to it in the picture. Right: the disk "
+        f"is moved by an isometry that takes the mean of {name} to the centre. No distance changes; what was small near the "
         "boundary is large now."
     )
     return Picture("disk-recentred", caption, insight.draw_disks(panels, layout.scale)), name

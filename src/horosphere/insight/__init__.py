@@ -7,15 +7,15 @@ from .delta import DeltaReport, four_point_delta, gromov_products, relative_delt
 from .delta_dots import delta_dots
 from .disk import DiskPanel, draw_disks, draw_shepard, draw_thumbnails
 from .figures import label_counts, radii, radii_of, recalls, scatter_against_cosine
+from .hyperboloid_umap import umap_layout
 from .label_tree import DiskTree, disk_tree
 from .layout import DiskLayout, flat_layout, stress_layout
-from .layout_quality import LayoutQuality, layout_quality
 from .negatives import Negatives, Weights, anchors_among, weigh_negatives
 from .neighbours import Answers, answers
+from .quality import LayoutQuality, layout_quality
 from .scenes import scene_sheet
 from .sheets import BoxMark, box_sheet, image_sheet, negative_sheet, retrieval_sheet
 from .telemetry import training_curves
-from .umap_layout import umap_layout
 from .warnings import TrainingWarning, training_warnings
 from .weight_curves import weights_by_rank
 from .weights import negative_weights

@@ -156,7 +156,9 @@ def _empty_disk(axes: Axes, scale: float) -> None:
     up = unit_disk.step(at.astype(complex), 12j * np.ones(len(at)))
     lines = unit_disk.arc(up, np.conj(up), 96)
     for family in (lines, 1j * lines):
-        axes.add_collection(LineCollection([np.column_stack([l.real, l.imag]) for l in family], colors="#ececec", lw=0.6))
+        axes.add_collection(
+            LineCollection([np.column_stack([line.real, line.imag]) for line in family], colors="#ececec", lw=0.6)
+        )
     for distance in _round_distances(scale):
         radius = np.tanh(distance * scale / 2)
         axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor="#b5b5b5", linewidth=0.7, linestyle=(0, (4, 3))))

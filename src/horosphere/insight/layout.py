@@ -2,8 +2,8 @@
 
 The stress of a layout z with scale s is Σ w (d(z_i, z_j) − s D_ij)², w = 1/D². Each point in turn goes to where its
 distances to some others ask for: the mean over them of (d − s D) along the geodesics, weighted by w. That is a step of
-stress majorisation (Gansner et al., Graph Drawing 2004), in the tangent plane of the disk; the others are drawn anew for each
-step, as in stochastic gradient descent on stress (Zheng et al., 2018). No n × n matrix is ever made.
+stress majorisation (Gansner et al., Graph Drawing 2004), in the tangent plane of the disk; the others are drawn anew for
+each step, as in stochastic gradient descent on stress (Zheng et al., 2018). No n × n matrix is ever made.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..spaces import Space
 from . import unit_disk
 from .layout import DiskLayout, start_of
-from .layout_quality import layout_quality, nearest
+from .quality import layout_quality, nearest
 
 
 def umap_layout(space: Space, points: Tensor, *, neighbours: int = 15, seed: int = 0, progress: bool = False) -> DiskLayout:
