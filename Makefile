@@ -27,7 +27,7 @@ $(UV):
 $(READY): pyproject.toml $(CONSTRAINTS) | $(UV)
 	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) \
-		--editable '.[fast,parquet,onnx,baselines,sweep,scenes,detection]' --group dev --group docs
+		--editable '.[fast,parquet,onnx,baselines,sweep,scenes,detection,umap]' --group dev --group docs
 	touch $(READY)
 
 demo: setup

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..files import write_text
 from ..report.document import Document, Section
 from .delta import delta
+from .disk import disk
 from .hierarchy import hierarchy
 from .negatives import negatives
 from .neighbours import neighbours
@@ -24,6 +25,7 @@ SECTIONS: dict[SectionName, Callable[[Subject, ExplainConfig, bool], Section]] =
     "negatives": negatives,
     "radius": radius,
     "hierarchy": hierarchy,
+    "disk": disk,
     "delta": delta,
 }
 

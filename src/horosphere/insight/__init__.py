@@ -6,9 +6,14 @@ Imports `spaces`, `evaluation` and `errors`; `report` and `explanation` put the 
 from .confidence import accuracy_by_value, risk_curves
 from .delta import DeltaReport, four_point_delta, gromov_products, relative_delta
 from .delta_dots import delta_dots
+from .disk import DiskPanel, draw_disks, draw_shepard, draw_thumbnails
 from .figures import label_counts, radii, radii_of, recalls, scatter_against_cosine
+from .hyperboloid_umap import umap_layout
+from .label_tree import DiskTree, disk_tree
+from .layout import DiskLayout, flat_layout, stress_layout
 from .negatives import Negatives, Weights, anchors_among, weigh_negatives
 from .neighbours import Answers, answers
+from .quality import LayoutQuality, layout_quality
 from .scenes import scene_sheet
 from .sheets import BoxMark, box_sheet, image_sheet, negative_sheet, retrieval_sheet
 from .telemetry import training_curves
@@ -21,6 +26,10 @@ __all__ = [
     "Answers",
     "BoxMark",
     "DeltaReport",
+    "DiskLayout",
+    "DiskPanel",
+    "DiskTree",
+    "LayoutQuality",
     "Negatives",
     "TrainingWarning",
     "Weights",
@@ -30,10 +39,16 @@ __all__ = [
     "box_sheet",
     "delta_dots",
     "dendrogram",
+    "disk_tree",
+    "draw_disks",
+    "draw_shepard",
+    "draw_thumbnails",
+    "flat_layout",
     "four_point_delta",
     "gromov_products",
     "image_sheet",
     "label_counts",
+    "layout_quality",
     "negative_sheet",
     "negative_weights",
     "radii",
@@ -45,8 +60,10 @@ __all__ = [
     "risk_curves",
     "scatter_against_cosine",
     "scene_sheet",
+    "stress_layout",
     "training_curves",
     "training_warnings",
+    "umap_layout",
     "weigh_negatives",
     "weights_by_rank",
 ]

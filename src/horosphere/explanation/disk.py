@@ -1,0 +1,195 @@
+"""The section on the Poincaré disk: all points in one picture, with images where there is room, and seen from one class."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import insight
+from ..config import ExplainConfig
+from ..insight import DiskLayout, DiskPanel, DiskTree, LayoutQuality, unit_disk
+from ..report.document import Picture, Section, Table
+from ..spaces import Hyperbolic
+from .subject import NotHere, Subject
+
+#: A class needs so many points to be seen from, and so many others are named around it.
+_ENOUGH, _AROUND = 5, 6
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Points drawn from a subject: their positions in it, the words for them, and what each is coloured by."""
+
+    title: str
+    subject: Subject
+    chosen: np.ndarray
+    groups: np.ndarray
+
+    @property
+    def points(self) -> Tensor:
+        return self.subject.points[torch.from_numpy(self.chosen)]
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.subject.labels[self.chosen]
+
+
+def disk(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
+    """The points in the Poincaré disk, by least stress or by UMAP, and how far the picture can be trusted."""
+    if len(subject) < 5:
+        raise NotHere(f"{len(subject)} points make no picture; it needs five or more")
+    parts, what = _parts(subject, options)
+    space, points = subject.space, torch.cat([part.points for part in parts])
+    lay_out = insight.umap_layout if options.layout == "umap" else insight.stress_layout
+    layout = lay_out(space, points, seed=options.seed, progress=progress)
+    plane = insight.flat_layout(space, points, seed=options.seed, progress=progress)
+    quality = insight.layout_quality(space, points, layout.z, seed=options.seed)
+    flat = insight.layout_quality(space, points, plane, flat=True, seed=options.seed)
+    found = np.split(layout.z, np.cumsum([len(part.chosen) for part in parts])[:-1])
+    panels = [
+        DiskPanel(f"{part.title} (n = {_of(part)})", z, part.groups, _tree(part, z))
+        for part, z in zip(parts, found, strict=True)
+    ]
+    name = "UMAP" if options.layout == "umap" else "least stress"
+    caption = f"The Poincaré disk, by {name}. Dashed circles: distance to the centre, in the model's units."
+    if len(parts) > 1:
+        caption += " Both sets are laid out together, in the same coordinates."
+    if panels[-1].tree is not None:
+        caption += " Lines are geodesics from each class's mean to that of its superclass, and on to the root."
+    blocks: list[str | Table | Picture] = [
+        _reading(subject, layout, quality),
+        _table(name, quality, flat),
+        Picture("disk", caption, insight.draw_disks(panels, layout.scale, what=what)),
+    ]
+    numbers = {
+        "layout": options.layout,
+        "points": len(points),
+        "curvature": layout.curvature,
+        "centre": layout.centre,
+        "disk": quality.to_dict(),
+        "flat": flat.to_dict(),
+    }
+    if subject.image is not None:
+        picture, numbers["images"] = _images(subject, parts[-1], panels[-1], layout, what, options.seed)
+        blocks.append(picture)
+    if (seen := _seen_from(parts[-1], panels[-1].z, layout)) is not None:
+        picture, numbers["seen_from"] = seen
+        blocks.append(picture)
+    shepard = insight.draw_shepard(
+        [
+            (f"disk, {name}: stress {quality.stress:.2f}", quality.found, quality.wanted),
+            (f"flat plane: stress {flat.stress:.2f}", flat.found, flat.wanted),
+        ]
+    )
+    caption = "Distances in the picture against those in the model, of pairs by lot: on the line they are equal."
+    blocks.append(Picture("disk-distances", caption, shepard))
+    return Section("The Poincaré disk", blocks, numbers)
+
+
+def _parts(subject: Subject, options: ExplainConfig) -> tuple[list[_Part], str]:
+    """What is drawn, the judged points last, with a word for what colours them."""
+    subjects = [("judged images", subject)]
+    if subject.train is not None and len(subject.train):
+        subjects.insert(0, ("training images", subject.train))
+    rng, parts, what = np.random.default_rng(options.seed), [], "classes"
+    for title, own in subjects:
+        most = options.disk_points // len(subjects)
+        chosen = np.sort(rng.permutation(len(own))[:most])
+        groups, what = _groups(own, chosen)
+        parts.append(_Part(title, own, chosen, groups))
+    return parts, what
+
+
+def _of(part: _Part) -> str:
+    drawn, all_points = len(part.chosen), len(part.subject)
+    return f"{drawn:,}" if drawn == all_points else f"{drawn:,} of {all_points:,}"
+
+
+def _groups(subject: Subject, chosen: np.ndarray) -> tuple[np.ndarray, str]:
+    """Of each point the name of its class, or of its coarsest superclass that tells points apart; and which it is."""
+    labels = subject.labels[chosen]
+    if subject.superclasses is not None:
+        paths = [subject.superclasses[label] for label in labels]
+        for level in range(min(map(len, paths))):
+            names = np.array([path[level] for path in paths])
+            if len(np.unique(names)) > 1:
+                return names, "superclasses"
+    return np.array(subject.classes)[labels], "classes"
+
+
+def _tree(part: _Part, z: np.ndarray) -> DiskTree | None:
+    superclasses = part.subject.superclasses
+    return None if superclasses is None else insight.disk_tree(z, part.labels, part.subject.classes, superclasses)
+
+
+def _reading(subject: Subject, layout: DiskLayout, quality: LayoutQuality) -> str:
+    """What the picture is, and what may be read off it."""
+    own = f" (the model's own: {subject.space.curvature:.3g})" if isinstance(subject.space, Hyperbolic) else ""
+    words = (
+        f"The space's distances, whatever its parts, are laid out in the hyperbolic plane of curvature "
+        f"c = {layout.curvature:.3g}{own}, which the data chose. "
+    )
+    if layout.centre == "origin":
+        words += "The centre is the origin. "
+    else:
+        words += "The centre is the points' mean, because the space has no one origin, or the radius hardly varies. "
+    if quality.radius is not None:
+        warning = "" if quality.radius > 0.7 else ", so that a place near the centre does not mean a small radius"
+        words += f"Distance to the centre ranks as the radius does with correlation {quality.radius:.2f}{warning}. "
+    return words + (
+        f"Two dimensions cannot hold what many can: of a point's ten nearest, {100 * quality.neighbours:.0f} % are "
+        "among its ten nearest in the picture. Kruskal called a stress of 0.05 good, 0.1 fair and 0.2 poor: above that, "
+        "read groups off the picture and not single distances."
+    )
+
+
+def _table(name: str, quality: LayoutQuality, flat: LayoutQuality) -> Table:
+    def row(words: str, of: LayoutQuality) -> list[str]:
+        ranks = ["" if value is None else f"{value:.3f}" for value in (of.distances, of.radius)]
+        return [words, f"{of.stress:.3f}", *ranks, f"{100 * of.neighbours:.1f}"]
+
+    header = ["layout", "stress", "rank corr. of distances", "of radius", "neighbours kept, %"]
+    return Table(header, [row(f"Poincaré disk, {name}", quality), row("flat plane, least stress", flat)])
+
+
+def _images(
+    subject: Subject, part: _Part, panel: DiskPanel, layout: DiskLayout, what: str, seed: int
+) -> tuple[Picture, int]:
+    """The judged points as images, and how many there was room for."""
+    read = subject.image
+    assert read is not None  # the caller asked
+    figure, count = insight.draw_thumbnails(
+        panel, lambda position: read(int(part.chosen[position])), layout.scale, what=what, seed=seed
+    )
+    caption = (
+        f"The same, with {count:,} of the images: drawn by lot, each where it has room. Frames have the colours of {what}."
+    )
+    return Picture("disk-images", caption, figure), count
+
+
+def _seen_from(part: _Part, z: np.ndarray, layout: DiskLayout) -> tuple[Picture, str] | None:
+    """The disk moved so that the tightest class is its centre, and that class's name; None where all classes are tiny."""
+    names = np.array(part.subject.classes)[part.labels]
+    found, counts = np.unique(names, return_counts=True)
+    if counts.max() < _ENOUGH:  # hundreds of classes: their superclasses have points enough
+        names = part.groups
+        found, counts = np.unique(names, return_counts=True)
+    if counts.max() < _ENOUGH or len(found) < 2:
+        return None
+    centres = np.array([unit_disk.mean(z[names == name]) for name in found])
+    width = [unit_disk.distance(centre, z[names == name]).mean() for name, centre in zip(found, centres, strict=True)]
+    focus = int(np.argmin(np.where(counts >= _ENOUGH, width, np.inf)))
+    near = found[np.argsort(unit_disk.distance(centres[focus], centres))[: 1 + _AROUND]]
+    shown = np.where(np.isin(names, near), names, "")
+    name = str(found[focus])
+    panels = [
+        DiskPanel("as laid out", z, shown),
+        DiskPanel(f"seen from {name}", unit_disk.recentre(z, centres[focus]), shown),
+    ]
+    caption = (
+        f"{name}, whose points lie closest together, and the {len(near) - 1} nearest to it in the picture. Right: the disk "
+        f"is moved by an isometry that takes the mean of {name} to the centre. No distance changes; what was small near the "
+        "boundary is large now."
+    )
+    return Picture("disk-recentred", caption, insight.draw_disks(panels, layout.scale)), name

@@ -1,0 +1,190 @@
+"""Points of any space or mixture laid out in the Poincaré disk, so that distances in the picture are those of the space.
+
+The stress of a layout z with scale s is Σ w (d(z_i, z_j) − s D_ij)², w = 1/D². Each point in turn goes to where its
+distances to some others ask for: the mean over them of (d − s D) along the geodesics, weighted by w. That is a step of
+stress majorisation (Gansner et al., Graph Drawing 2004), in the tangent plane of the disk; the others are drawn anew for
+each step, as in stochastic gradient descent on stress (Zheng et al., 2018). No n × n matrix is ever made.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..spaces import Mixed, Space
+from . import unit_disk
+
+#: Steps of a layout and of a trial, the share in which they shrink to nothing, and the points that all meet in a step.
+_STEPS, _TRIAL, _COOLING, _PARTNERS = 300, 100, 0.7, 32
+#: Points on which the scale is tried, and of which the start is made.
+_SAMPLE = 500
+#: 95 % of the points should lie within this distance of the centre, where the coordinate is 0.94.
+_REACH = 3.5
+#: Radii whose 5 and 95 % quantiles are closer than this share are all the same.
+_VARIES = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class DiskLayout:
+    """Points in the Poincaré disk.
+
+    Attributes:
+        z: (n,) complex, inside the unit circle.
+        scale: distance in the unit disk, of curvature −1, that one unit of the space's distance becomes.
+        centre: what lies at 0: "origin", the space's own, or "mean", the points' Karcher mean.
+    """
+
+    z: np.ndarray
+    scale: float
+    centre: str
+
+    @property
+    def curvature(self) -> float:
+        """c of the disk in units of the space: its sectional curvature is −c."""
+        return self.scale**2
+
+
+class _Plane(NamedTuple):
+    """How far and in which direction w lies from z, and where a tangent vector leads."""
+
+    towards: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+    step: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def _flat_towards(z: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    difference = w - z
+    length = np.abs(difference)
+    return length, difference / np.maximum(length, 1e-300)
+
+
+_DISK, _FLAT = _Plane(unit_disk.towards, unit_disk.step), _Plane(_flat_towards, np.add)
+
+
+def stress_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool = False) -> DiskLayout:
+    """The layout of points (n, p) of least distance stress, from a start by classical scaling.
+
+    The curvature of the disk is the one, of those tried on a sample, whose layout has the least stress; it is bounded so
+    that the points stay apart from the boundary. Where every part of the space has an origin and the radius varies, that is
+    the centre, and the distance to it weighs as much as those to all other points together, so that the radius in the
+    picture means the radius in the space. Elsewhere the centre is the points' Karcher mean.
+
+    Raises InputError for fewer than three points, or points that are not finite.
+    """
+    radii = _checked_radii(space, points)
+    rng = np.random.default_rng(seed)
+    start = start_of(space, points, seed)
+    sample = rng.permutation(len(points))[:_SAMPLE]
+    some = points[torch.from_numpy(sample)]
+    distances = space.pairwise(some).detach().double().numpy()
+    upper = distances[np.triu_indices(len(some), 1)]
+    spread = max(np.quantile(upper, 0.95) / 2, 0.0 if radii is None else np.quantile(radii, 0.95))
+    if spread == 0:  # all points coincide
+        return DiskLayout(np.zeros(len(points), complex), 1.0, "mean" if radii is None else "origin")
+
+    def laid(scale: float, chosen: np.ndarray, some: Tensor, steps: int, bar: tqdm | None) -> np.ndarray:
+        own = None if radii is None else scale * radii[chosen]
+        first = unit_disk.of_tangents(scale * start[chosen])
+        return _relax(_DISK, space, some, first, scale, own, np.random.default_rng(seed), steps, bar)
+
+    def stress(exponent: float) -> float:
+        z = laid(_REACH / spread * 2**exponent, sample, some, _TRIAL, None)
+        found = unit_disk.distance(z[:, None], z)[np.triu_indices(len(z), 1)]
+        return kruskal_stress(found, upper)
+
+    with tqdm(total=_STEPS, desc="disk", unit="step", disable=not progress, leave=False) as bar:
+        best = minimize_scalar(stress, bounds=(-3.5, 0), method="bounded", options={"maxiter": 10, "xatol": 0.05})
+        scale = float(_REACH / spread * 2**best.x)
+        z = laid(scale, np.arange(len(points)), points, _STEPS, bar)
+    if radii is None:
+        z = unit_disk.recentre(z, unit_disk.mean(z))
+    return DiskLayout(z, scale, "mean" if radii is None else "origin")
+
+
+def flat_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool = False) -> np.ndarray:
+    """What `stress_layout` would be in the flat plane: (n,) complex, in units of the space. For comparison.
+
+    Raises InputError as it does.
+    """
+    radii = _checked_radii(space, points)
+    start = start_of(space, points, seed)
+    with tqdm(total=_STEPS, desc="flat", unit="step", disable=not progress, leave=False) as bar:
+        return _relax(_FLAT, space, points, start, 1.0, radii, np.random.default_rng(seed), _STEPS, bar)
+
+
+def radii_from_origin(space: Space, points: Tensor) -> np.ndarray | None:
+    """Distances of points (n, p) to the origin (n,), or None where some part of the space has none, or they are all the same
+    (a fixed radius, or all at the clip), so that a picture would spend a dimension on showing nothing."""
+    parts = zip(space.parts, space.weights, strict=True) if isinstance(space, Mixed) else [(space, 1.0)]
+    if not all(part.has_origin for part, weight in parts if weight):
+        return None
+    radii = space.radius(points).detach().double().numpy()
+    low, high = np.quantile(radii, (0.05, 0.95))
+    return radii if high - low > _VARIES * high else None
+
+
+def kruskal_stress(found: np.ndarray, wanted: np.ndarray) -> float:
+    """√(Σ (f d − D)²/Σ D²) of distances d found in a picture, D wanted, with the factor f that makes it least: in [0, 1]."""
+    ends = found @ found, wanted @ wanted
+    if ends[1] == 0:
+        return 0.0 if ends[0] == 0 else 1.0
+    return float(np.sqrt(max(0.0, 1 - (found @ wanted) ** 2 / max(ends[0] * ends[1], 1e-300))))
+
+
+def _checked_radii(space: Space, points: Tensor) -> np.ndarray | None:
+    if len(points) < 3:
+        raise InputError(f"{len(points)} points: a layout needs three or more")
+    if not torch.isfinite(points).all():
+        raise InputError("some points hold NaN or infinity; look at the features they came from")
+    return radii_from_origin(space, points)
+
+
+def start_of(space: Space, points: Tensor, seed: int) -> np.ndarray:
+    """Classical scaling (Torgerson 1952) of some landmarks, and the rest placed among them by their distances to them:
+    (n,) complex, in units of the space, around the mean."""
+    chosen = np.random.default_rng(seed).permutation(len(points))[:_SAMPLE]
+    landmarks = points[torch.from_numpy(chosen)]
+    squares = space.pairwise(landmarks).detach().double().square().numpy()
+    means = squares.mean(0)
+    values, vectors = np.linalg.eigh((means + means[:, None] - squares - squares.mean()) / 2)
+    # (means − squares to the landmarks)/2, projected on the two largest axes (de Silva and Tenenbaum, 2004).
+    axes = vectors[:, -2:] / np.sqrt(np.maximum(values[-2:], 1e-12 * max(values[-1], 1e-300)))
+    axes *= np.sign(axes[np.abs(axes).argmax(0), [0, 1]])  # a sign that does not hang on the solver
+    blocks = [space.pairwise(block, landmarks).detach().double().square().numpy() for block in points.split(4096)]
+    placed = np.concatenate([(means - block) / 2 @ axes for block in blocks])
+    return placed[:, 1] + 1j * placed[:, 0]
+
+
+def _relax(
+    plane: _Plane,
+    space: Space,
+    points: Tensor,
+    z: np.ndarray,
+    scale: float,
+    radii: np.ndarray | None,
+    rng: np.random.Generator,
+    steps: int,
+    bar: tqdm | None,
+) -> np.ndarray:
+    """The layout z (n,) after all steps; `radii`, already scaled, are wanted from the centre."""
+    for number in range(steps):
+        others = rng.choice(len(points), min(_PARTNERS, len(points)), replace=False)
+        wanted = space.pairwise(points, points[torch.from_numpy(others)]).detach().double().numpy()
+        found, direction = plane.towards(z[:, None], z[others])
+        # Under a twentieth of the mean, distances are all near: they should not outweigh everything.
+        weights = np.maximum(wanted, max(0.05 * wanted.mean(), 1e-300)) ** -2.0
+        weights[others, np.arange(len(others))] = 0
+        move, mass = (weights * (found - scale * wanted) * direction).sum(1), weights.sum(1)
+        if radii is not None:
+            away, inwards = plane.towards(z, np.zeros(1))
+            move, mass = move + mass * (away - radii) * inwards, 2 * mass
+        share = min(1.0, (1 - number / steps) / _COOLING)
+        z = plane.step(z, share * move / np.maximum(mass, 1e-300))
+        if bar is not None:
+            bar.update()
+    return z
