@@ -70,6 +70,8 @@ class ExplainConfig:
     """Points in the disk."""
     tree: Path | None = None
     """A JSON file with a tree over the classes, in place of the data set's superclasses."""
+    tree_names: dict[str, str] = field(default_factory=dict)
+    """With --tree: the node of each class that is called something else there, such as couch sofa boy male_child."""
     train_images: int = 10_000
     """At most so many training images are embedded, where a section compares with them."""
     bootstrap: int = 1000

@@ -48,12 +48,13 @@ class LabelTree:
         return cls._grown(classes, [tuple(path) or None for path in superclasses], above, {path: path[-1] for path in above})
 
     @classmethod
-    def read(cls, path: str | Path, classes: Sequence[str]) -> "LabelTree":
+    def read(cls, path: str | Path, classes: Sequence[str], names: Mapping[str, str] | None = None) -> "LabelTree":
         """The tree over `classes` in a file of networkx's node-link JSON: {"nodes": [{"id", "label"}, …], "links":
         [{"source": parent, "target": child}, …]}.
 
-        A class is the node with its name as label, or else as id; case, spaces, "_" and "-" do not count. Nodes that are
-        neither a class nor above one are left out. A class with others below it gets a leaf of its own under its node.
+        A class is the node with its name as label, or else as id; case, spaces, "_" and "-" do not count. `names` has the
+        node of each class that is called something else. Nodes that are neither a class nor above one are left out. A class
+        with others below it gets a leaf of its own under its node.
 
         Raises InputError for another format, classes that no node or several nodes are named after (all are listed), and
         links that make no tree.
@@ -70,7 +71,10 @@ class LabelTree:
                 "with nodes of id and label and links of source (the parent) and target"
             ) from None
         above = _parents_of(path, labels, edges)
-        own = _match(path, labels, set(above.values()), classes)
+        names = names or {}
+        if unknown := [name for name in names if name not in classes]:
+            raise InputError(f"nodes are named for {_few(unknown)}, which are no classes; expected some of {_few(classes)}")
+        own = _match(path, labels, set(above.values()), classes, [names.get(name, name) for name in classes])
         inner = {node for below in own for node in _chain(above, above.get(below))}
         return cls._grown(classes, [node if node in inner else above.get(node) for node in own], above, labels)
 
@@ -187,14 +191,14 @@ def _chain(above: Mapping, node) -> Iterator:
         node = above.get(node)
 
 
-def _match(path: Path, labels: Mapping, inner: set, classes: Sequence[str]) -> list:
-    """The node of each class."""
+def _match(path: Path, labels: Mapping, inner: set, classes: Sequence[str], names: Sequence[str]) -> list:
+    """The node of each class, which is called as `names` has it."""
     by_name: dict[str, list] = {}
     for node, label in labels.items():
         by_name.setdefault(_plain(label), []).append(node)
     for node in labels:
         by_name.setdefault(_plain(str(node)), [node])
-    found = [by_name.get(_plain(name), []) for name in classes]
+    found = [by_name.get(_plain(name), []) for name in names]
     # Of nodes of one name, a leaf is the class.
     found = [[node for node in nodes if node not in inner] or nodes for nodes in found]
     lacking = [name for name, nodes in zip(classes, found, strict=True) if len(nodes) != 1]
@@ -204,7 +208,7 @@ def _match(path: Path, labels: Mapping, inner: set, classes: Sequence[str]) -> l
         raise InputError(
             f"{path} has not one node for each class: {len(lacking)} of {len(classes)} are unmatched: "
             f"{', '.join(_with_hint(name, free) for name in lacking[:_LISTED])}{', …' if len(lacking) > _LISTED else ''}. "
-            f"Give their nodes the classes' names as labels; leaves without a class: {_few(sorted(free.values()))}"
+            f"Say which node each is with --tree-names CLASS NODE …; leaves without a class: {_few(sorted(free.values()))}"
         )
     twice = [node for node, count in Counter(nodes[0] for nodes in found).items() if count > 1]
     if twice:

@@ -16,7 +16,7 @@ def tree_of(
 ) -> LabelTree | None:
     """The tree over the classes: the file that was given, or else that of the superclasses; None where nobody knows."""
     if options.tree is not None:
-        return LabelTree.read(options.tree, classes)
+        return LabelTree.read(options.tree, classes, options.tree_names)
     return LabelTree.of_superclasses(classes, superclasses) if superclasses and any(superclasses) else None
 
 

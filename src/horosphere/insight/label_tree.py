@@ -30,7 +30,7 @@ class DiskTree:
 
 
 def disk_tree(z: np.ndarray, labels: np.ndarray, classes: Sequence[str], superclasses: Sequence[Sequence[str]]) -> DiskTree:
-    """The tree over points z (n,) of classes `labels` (n,): a class at the Karcher mean of its points, another node at that of
+    """The tree over points z (n,) of classes `labels` (n,): a class at the Karcher mean of its points, other nodes at that of
     its children. `superclasses` has each class's ancestors, coarse to fine."""
     below: dict[tuple[str, ...], list[complex]] = {}
     nodes: dict[tuple[str, ...], complex] = {}
