@@ -101,14 +101,16 @@ def test_a_folder_of_something_else_is_left_alone(ball, tmp_path, capsys):
         (["{ball}"], "--space"),
         (["{ball}", "--space", "lorentz", "--curvature", "1"], "hyperboloid"),
         (["{ball}", "--space", "poincare", "--curvature", "1", "--data", "photos"], "--data"),
+        (["{run}", "--space", "sphere"], "files of points"),
     ],
 )
-def test_bad_input_says_what_to_do(ball, capsys, arguments, said):
-    assert main(["explain", *(argument.format(ball=ball) for argument in arguments)]) == 2
+def test_bad_input_says_what_to_do(ball, run, capsys, arguments, said):
+    assert main(["explain", *(argument.format(ball=ball, run=run.folder) for argument in arguments)]) == 2
     assert said in capsys.readouterr().err
 
 
 def test_options_out_of_range_are_refused_as_the_command_line_words_it(ball, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["explain", str(ball), "--temperatures", "0"])
-    assert stop.value.code == 2 and "temperatures" in capsys.readouterr().err
+    for arguments in (["--temperatures", "0"], ["--tree-names", "a", "b"], ["--data-layout", "cub"]):
+        with pytest.raises(SystemExit) as stop:
+            main(["explain", str(ball), *arguments])
+        assert stop.value.code == 2 and arguments[0].strip("-").replace("-", "_") in capsys.readouterr().err

@@ -8,9 +8,11 @@ from torch import Tensor
 
 from .. import insight
 from ..config import ExplainConfig
-from ..insight import DiskLayout, DiskPanel, DiskTree, LayoutQuality, unit_disk
+from ..evaluation import LabelTree
+from ..insight.disk import DiskLayout, DiskPanel, LayoutQuality, unit_disk
 from ..report.document import Picture, Section, Table
 from ..spaces import Hyperbolic
+from .labels import groups_of, tree_of
 from .subject import NotHere, Subject
 
 #: A class needs so many points to be seen from, and so many others are named around it.
@@ -39,7 +41,8 @@ def disk(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
     """The points in the Poincaré disk, by least stress or by UMAP, and how far the picture can be trusted."""
     if len(subject) < 5:
         raise NotHere(f"{len(subject)} points make no picture; it needs five or more")
-    parts, what = _parts(subject, options)
+    tree = tree_of(subject.classes, subject.superclasses, options)
+    parts, what = _parts(subject, options, tree)
     space, points = subject.space, torch.cat([part.points for part in parts])
     lay_out = insight.umap_layout if options.layout == "umap" else insight.stress_layout
     layout = lay_out(space, points, seed=options.seed, progress=progress)
@@ -47,10 +50,10 @@ def disk(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
     quality = insight.layout_quality(space, points, layout.z, seed=options.seed)
     flat = insight.layout_quality(space, points, plane, flat=True, seed=options.seed)
     found = np.split(layout.z, np.cumsum([len(part.chosen) for part in parts])[:-1])
-    panels = [
-        DiskPanel(f"{part.title} (n = {_of(part)})", z, part.groups, _tree(part, z))
-        for part, z in zip(parts, found, strict=True)
-    ]
+    panels = []
+    for part, z in zip(parts, found, strict=True):
+        over = None if tree is None else insight.disk_tree(z, part.labels, tree)
+        panels.append(DiskPanel(f"{part.title} (n = {_of(part)})", z, part.groups, over))
     name = "UMAP" if options.layout == "umap" else "least stress"
     caption = f"The Poincaré disk, by {name}. Dashed circles: distance to the centre, in the model's units."
     if len(parts) > 1:
@@ -87,7 +90,7 @@ def disk(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
     return Section("The Poincaré disk", blocks, numbers)
 
 
-def _parts(subject: Subject, options: ExplainConfig) -> tuple[list[_Part], str]:
+def _parts(subject: Subject, options: ExplainConfig, tree: LabelTree | None) -> tuple[list[_Part], str]:
     """What is drawn, the judged points last, with a word for what colours them."""
     subjects = [("judged images", subject)]
     if subject.train is not None and len(subject.train):
@@ -96,7 +99,7 @@ def _parts(subject: Subject, options: ExplainConfig) -> tuple[list[_Part], str]:
     for title, own in subjects:
         most = options.disk_points // len(subjects)
         chosen = np.sort(rng.permutation(len(own))[:most])
-        groups, what = _groups(own, chosen)
+        groups, what = _groups(own, own.labels[chosen], tree)
         parts.append(_Part(title, own, chosen, groups))
     return parts, what
 
@@ -106,21 +109,12 @@ def _of(part: _Part) -> str:
     return f"{drawn:,}" if drawn == all_points else f"{drawn:,} of {all_points:,}"
 
 
-def _groups(subject: Subject, chosen: np.ndarray) -> tuple[np.ndarray, str]:
-    """Of each point the name of its class, or of its coarsest superclass that tells points apart; and which it is."""
-    labels = subject.labels[chosen]
-    if subject.superclasses is not None:
-        paths = [subject.superclasses[label] for label in labels]
-        for level in range(min(map(len, paths))):
-            names = np.array([path[level] for path in paths])
-            if len(np.unique(names)) > 1:
-                return names, "superclasses"
+def _groups(subject: Subject, labels: np.ndarray, tree: LabelTree | None) -> tuple[np.ndarray, str]:
+    """Of each point the name of its class, or of its superclass where these tell points apart; and which it is."""
+    groups = groups_of(subject.classes, subject.superclasses, tree, labels)
+    if groups is not None:
+        return np.array(groups), "superclasses"
     return np.array(subject.classes)[labels], "classes"
-
-
-def _tree(part: _Part, z: np.ndarray) -> DiskTree | None:
-    superclasses = part.subject.superclasses
-    return None if superclasses is None else insight.disk_tree(z, part.labels, part.subject.classes, superclasses)
 
 
 def _reading(subject: Subject, layout: DiskLayout, quality: LayoutQuality) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import build
-from ..config import Config, EvaluationConfig, ExplainConfig, SceneConfig
+from ..config import Config, EvaluationConfig, ExplainConfig, PointsConfig, SceneConfig
 from ..data import RetrievalData, UnreadableImage
 from ..data.crops import open_scene, whole
 from ..data.transforms import crop
@@ -108,6 +108,8 @@ def _of_file(options: ExplainConfig) -> Subject:
 
 def _of_run(options: ExplainConfig, progress: bool) -> Subject:
     run = Run.open(options.target)
+    if options.points != PointsConfig():
+        raise InputError(f"--space, --curvature and --clip are for files of points: {run.folder} knows its own space")
     if not run.model_path.is_dir():
         raise InputError(f"{run.folder} has no model yet; finish it with `horosphere train --resume {run.folder}`")
     model = Embedder.load(run.model_path).to(build.device(options.device))

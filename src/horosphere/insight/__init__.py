@@ -6,14 +6,23 @@ Imports `spaces`, `evaluation` and `errors`; `report` and `explanation` put the 
 from .confidence import accuracy_by_value, risk_curves
 from .delta import DeltaReport, four_point_delta, gromov_products, relative_delta
 from .delta_dots import delta_dots
-from .disk import DiskPanel, draw_disks, draw_shepard, draw_thumbnails
+from .disk import (
+    DiskLayout,
+    DiskPanel,
+    DiskTree,
+    LayoutQuality,
+    disk_tree,
+    draw_disks,
+    draw_shepard,
+    draw_thumbnails,
+    flat_layout,
+    layout_quality,
+    stress_layout,
+    umap_layout,
+)
 from .figures import label_counts, radii, radii_of, recalls, scatter_against_cosine
-from .hyperboloid_umap import umap_layout
-from .label_tree import DiskTree, disk_tree
-from .layout import DiskLayout, flat_layout, stress_layout
 from .negatives import Negatives, Weights, anchors_among, weigh_negatives
 from .neighbours import Answers, answers
-from .quality import LayoutQuality, layout_quality
 from .scenes import scene_sheet
 from .sheets import BoxMark, box_sheet, image_sheet, negative_sheet, retrieval_sheet
 from .telemetry import training_curves

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from ..spaces import Space
+from ...spaces import Space
 from . import unit_disk
 from .layout import kruskal_stress
 

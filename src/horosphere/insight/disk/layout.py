@@ -16,8 +16,8 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from tqdm import tqdm
 
-from ..errors import InputError
-from ..spaces import Mixed, Space
+from ...errors import InputError
+from ...spaces import Mixed, Space
 from . import unit_disk
 
 #: Steps of a layout and of a trial, the share in which they shrink to nothing, and the points that all meet in a step.

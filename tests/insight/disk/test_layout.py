@@ -8,7 +8,7 @@ import torch
 
 from horosphere import insight
 from horosphere.errors import InputError
-from horosphere.insight.quality import nearest
+from horosphere.insight.disk.quality import nearest
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
 SPACES = [
@@ -73,7 +73,7 @@ def test_nearest_leaves_out_the_point_itself():
 
 
 def test_umap_is_asked_for_where_it_is_absent(monkeypatch):
-    monkeypatch.setattr("horosphere.insight.hyperboloid_umap.find_spec", lambda name: None)
+    monkeypatch.setattr("horosphere.insight.disk.hyperboloid_umap.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'horosphere\[umap\]'"):
         insight.umap_layout(Sphere(), torch.ones(9, 3))
 

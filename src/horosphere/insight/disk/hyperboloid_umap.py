@@ -6,8 +6,8 @@ from importlib.util import find_spec
 import numpy as np
 from torch import Tensor
 
-from ..errors import InputError
-from ..spaces import Space
+from ...errors import InputError
+from ...spaces import Space
 from . import unit_disk
 from .layout import DiskLayout, start_of
 from .quality import layout_quality, nearest

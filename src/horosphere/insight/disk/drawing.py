@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
+from ..figures import BLUE, GREEN, GREY, ORANGE, PURPLE
 from . import unit_disk
-from .figures import BLUE, GREEN, GREY, ORANGE, PURPLE
-from .label_tree import DiskTree
 from .thumbnails import place_thumbnails
+from .tree import DiskTree
 
 #: A colour and a marker each: of the first seven groups both differ, of 28 one of the two.
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", "#303030")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from horosphere import insight
-from horosphere.insight import unit_disk
-from horosphere.insight.thumbnails import place_thumbnails
+from horosphere.evaluation import LabelTree
+from horosphere.insight.disk import unit_disk
+from horosphere.insight.disk.thumbnails import place_thumbnails
 from tests.insight.test_figures import png
 
 
@@ -30,13 +31,14 @@ def test_thumbnails_never_cover_one_another_and_leave_no_room():
 def test_the_tree_joins_classes_to_the_root_at_means():
     z, labels = points(40), np.arange(40) % 4
     classes, above = ("a", "b", "c", "d", "empty"), (("x",), ("x",), ("y",), ("y",), ("z",))
-    tree = insight.disk_tree(z, labels, classes, above)
-    assert sorted(tree.names) == ["a", "b", "c", "d", "root", "x", "y"] and tree.names[-1] == "root"
+    tree = insight.disk_tree(z, labels, LabelTree.of_superclasses(classes, above))
+    assert sorted(tree.names) == ["a", "b", "c", "d", "root", "x", "y"]
     over = {name: tree.names[parent] for name, parent in zip(tree.names, tree.parent, strict=True)}
     assert over == {"a": "x", "b": "x", "c": "y", "d": "y", "x": "root", "y": "root", "root": "root"}
     at = dict(zip(tree.names, tree.z, strict=True))
     assert np.isclose(at["a"], unit_disk.mean(z[labels == 0]))
     assert np.isclose(at["x"], unit_disk.mean(np.array([at["a"], at["b"]])))
+    assert np.isclose(at["root"], unit_disk.mean(np.array([at["x"], at["y"]])))
     assert dict(zip(tree.names, tree.level.tolist(), strict=True)) == dict.fromkeys("abcd", 0) | {"x": 1, "y": 1, "root": 2}
 
 

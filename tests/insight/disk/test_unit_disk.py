@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from horosphere.insight import unit_disk
+from horosphere.insight.disk import unit_disk
 from horosphere.spaces import Hyperbolic
 
 

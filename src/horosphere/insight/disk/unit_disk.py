@@ -7,7 +7,7 @@ that takes a point to the centre (the Möbius translation, Hyp-ViT, Eq. 1), and 
 
 import numpy as np
 
-from ..spaces import Hyperbolic
+from ...spaces import Hyperbolic
 
 #: Where the mean's next step is shorter, it is found.
 _FOUND = 1e-12
