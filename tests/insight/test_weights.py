@@ -125,7 +125,7 @@ def test_cold_temperatures_and_coincident_points():
     # The last of its group has its positive far away: its two negatives share all.
     assert torch.allclose(weights[1], torch.tensor([0, 0, 1, 1] + [0.0] * 8) / 2, atol=1e-6)
     found = insight.weigh_negatives(space, points, labels, [1e-4])
-    assert found.weights[1e-4].effective[0] == pytest.approx(2) and np.isfinite(found.weights[1e-4].mean).all()
+    assert found.weights[1e-4].effective[0] == pytest.approx(2) and np.isfinite(found.weights[1e-4].average).all()
     assert found.hardest[0].tolist()[:2] == [2, 3]
 
 
@@ -155,7 +155,7 @@ def test_the_stream_says_what_the_weights_say(name, monkeypatch):
         assert summed.ranks[[0, 9, -1]].tolist() == [1, 10, 40] and (np.diff(summed.ranks) > 0).all()
         kept = ordered[:, summed.ranks - 1]
         near = {"rtol": 2e-4, "atol": 1e-7}
-        np.testing.assert_allclose(summed.mean, kept.mean(0), **near)
+        np.testing.assert_allclose(summed.average, kept.mean(0), **near)
         for field, q in (("low", 0.1), ("median", 0.5), ("high", 0.9)):
             np.testing.assert_allclose(getattr(summed, field), np.quantile(kept, q, axis=0), **near)
         total = weights.sum(1)
@@ -251,5 +251,5 @@ def test_weights_by_rank_draws_every_geometry_at_every_temperature():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sphere", "ball"]
     for axes, temperature in zip(figure.axes, (0.05, 0.2, 1.0), strict=True):
         for line, each in zip(axes.lines, found.values(), strict=True):
-            assert line.get_ydata().tolist() == each.weights[temperature].mean.tolist()
+            assert line.get_ydata().tolist() == each.weights[temperature].average.tolist()
         assert len({line.get_linestyle() for line in axes.lines}) == 2 and axes.get_xscale() == axes.get_yscale() == "log"

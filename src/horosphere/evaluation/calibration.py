@@ -51,7 +51,7 @@ def in_bins(values: ArrayLike, right: ArrayLike, bins: int = 10) -> Bins:
 
 
 def calibration_error(probability: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
-    """Expected calibration error, Σ_b n_b/n |rate of right answers − mean probability|, over bins of equal size (Naeini et
+    """Expected calibration error, Σ_b n_b/n ‖rate of right answers − mean probability‖, over bins of equal size (Naeini et
     al., AAAI 2015, whose bins are of equal width)."""
     found = in_bins(probability, right, bins)
     return float(np.abs(found.rates - found.values) @ found.counts / found.counts.sum())

@@ -58,9 +58,9 @@ def tree_agreement(
     Dasgupta's cost is taken over similarities 1 − `truth.distance`. Any tree with n leaves has the same mean size of a
     pair's lowest common ancestor, 2 (n + 1)/3 (Dasgupta, STOC 2016, Theorem 3), so that is what a random tree has in the
     mean; and the label tree is the best one, however its nodes of many children are resolved into joins of two (Cohen-Addad
-    et al., JACM 2019). With |i ∨ j| the leaves below the ancestor of i and j::
+    et al., JACM 2019). With n(i ∨ j) the leaves below the ancestor of i and j::
 
-        cost(T) = Σ_ij s_ij |i ∨ j|,    dasgupta = (cost(random) − cost(T))/(cost(random) − cost(truth))
+        cost(T) = Σ_ij s_ij n(i ∨ j),    dasgupta = (cost(random) − cost(T))/(cost(random) − cost(truth))
 
     Both measures are means over pairs of leaves. The bootstrap draws classes, and weighs a pair by how often both were
     drawn; the trees stay as they are.

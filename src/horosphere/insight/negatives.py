@@ -27,14 +27,14 @@ class Weights:
 
     Attributes:
         ranks: (r,) from 1, the hardest negative, to the fewest negatives of an anchor, evenly spaced on a log scale.
-        mean, low, median, high: (r,) p(x⁻) of the negative of that rank: its mean over anchors, and quantiles 0.1, 0.5, 0.9.
+        average, low, median, high: (r,) p(x⁻) of the negative of that rank: its mean over anchors, and quantiles 0.1, 0.5, 0.9.
         total: (a,) of each anchor Σ p(x⁻) = 1 − p(x⁺), near 0 where its positive is much nearer than any negative.
         effective: (a,) of each anchor (Σ p)²/Σ p², the number of equal weights that would be as uneven as its negatives'.
         shares: k → (a,) Σ p of its k hardest negatives over Σ p of all.
     """
 
     ranks: NDArray[np.int64]
-    mean: NDArray[np.float64]
+    average: NDArray[np.float64]
     low: NDArray[np.float64]
     median: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -44,7 +44,7 @@ class Weights:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values: means over anchors, and quantiles of the effective number."""
-        curves = {name: getattr(self, name).tolist() for name in ("ranks", "mean", *QUANTILES)}
+        curves = {name: getattr(self, name).tolist() for name in ("ranks", "average", *QUANTILES)}
         effective = np.quantile(self.effective, list(QUANTILES.values())).tolist()
         return {
             "total": float(self.total.mean(dtype=np.float64)),

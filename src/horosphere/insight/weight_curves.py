@@ -29,7 +29,7 @@ def weights_by_rank(found: Mapping[str, Negatives]) -> Figure:
         for (name, each), (colour, dash) in zip(found.items(), _STYLES, strict=False):
             weights = each.weights[temperature]
             axes.fill_between(weights.ranks, weights.low, weights.high, color=colour, alpha=0.12, lw=0)
-            axes.plot(weights.ranks, weights.mean, color=colour, ls=dash, lw=2, label=name)
+            axes.plot(weights.ranks, weights.average, color=colour, ls=dash, lw=2, label=name)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_ylim(_DEPTH * top, 2 * top)
