@@ -313,10 +313,6 @@ def _refuse_useless(options: EvaluateOptions) -> None:
     reads = EVERYWHERE | EVALUATE_READS[kind]
     if kind == "a run" and options.data is None:
         reads -= {"layout", "layout_options"}
-    if options.points.space not in ("hyperbolic", "poincare", "lorentz"):
-        reads -= {"curvature"}
-    if options.points.space != "hyperbolic":
-        reads -= {"clip"}
     values, default = ({**_given(each), **_given(each.points)} for each in (options, EvaluateOptions()))
     useless = [name.replace("_", "-") for name in values if name not in reads and values[name] != default[name]]
     if useless:

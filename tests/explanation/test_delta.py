@@ -1,6 +1,7 @@
 """The section on δ: of the training images where there are any, of every geometry, beside references."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,9 @@ def test_every_geometry_beside_references():
     references = section.numbers["references"]
     assert list(references) == ["sphere, 6 columns", "flat disc", "hyperbolic disc"]
     assert references["hyperbolic disc"]["value"] < 0.144 < references["flat disc"]["value"]
+    # By Gromov products the δ of the hyperbolic plane is ln 2, which a disc of 400 points comes near to.
+    disc = references["hyperbolic disc"]
+    assert 0.9 < disc["value"] * disc["diameter"] / 2 / math.log(2) <= 1 + 1e-6
     assert "c = 0.5 (hyperbolic)" in section.blocks[0] and "images that are judged" in section.blocks[0]
     (axes, upper) = section.blocks[-1].figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [*rows, *references]

@@ -24,6 +24,14 @@ class PointsConfig:
     clip: float | None = 2.3
     """With --space hyperbolic: the clip."""
 
+    def __post_init__(self):
+        curved, own = self.space in ("hyperbolic", "poincare", "lorentz"), PointsConfig
+        check(
+            "points",
+            curvature=(self.curvature, curved or self.curvature == own.curvature, "none without a hyperbolic --space"),
+            clip=(self.clip, self.space == "hyperbolic" or self.clip == own.clip, "none without --space hyperbolic"),
+        )
+
 
 @dataclass(frozen=True)
 class ExplainConfig:
@@ -51,7 +59,7 @@ class ExplainConfig:
     """What to explain."""
     points: Annotated[PointsConfig, arg(name="")] = PointsConfig()
     data: str | None = None
-    """Other labelled images to explain a run on: a folder, zip or file."""
+    """Other labelled images to explain a run on, their test split: a folder, zip or file."""
     data_layout: str = "auto"
     """With --data: how it is laid out."""
     data_options: dict[str, int | str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .. import insight
 from ..config import ExplainConfig
+from ..errors import InputError
 from ..insight import DeltaReport
 from ..report.document import Picture, Section, Table
 from ..spaces import Euclidean, Hyperbolic, Space
@@ -27,16 +28,27 @@ def delta(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
     width = sets[0][2].shape[1]
     references = list(_references(len(measured), width, options.seed))
 
+    failed: dict[str, str] = {}
+
     def reports(chosen: Iterable[tuple[str, Space, Tensor]]) -> dict[str, DeltaReport]:
         measure = partial(insight.relative_delta, samples=options.samples, draws=options.draws, seed=options.seed)
-        return {name: measure(points, space=space, progress=progress) for name, space, points in chosen}
+        reports = {}
+        for name, space, points in chosen:
+            try:
+                reports[name] = measure(points, space=space, progress=progress)
+            except InputError as error:  # one part of a mixture may have collapsed
+                failed[name] = str(error)
+        return reports
 
     found, held = reports(sets), reports(references)
+    if not found:
+        raise NotHere("; ".join(f"{name}: {reason}" for name, reason in failed.items()))
     first = next(iter(found))
     used = {name: space.curvature for name, space, _ in sets if isinstance(space, Hyperbolic)}
     blocks = [
         f"Of {len(measured):,} {which}. {first.capitalize()}: {found[first].meaning}. {_used(used)}",
         _against(first, found[first], held),
+        *(f"No δ of {name}: {reason}" for name, reason in failed.items()),
         _table(found, held, used),
         Picture(
             "delta",
@@ -81,7 +93,14 @@ def _used(used: dict[str, float]) -> str:
 def _against(name: str, report: DeltaReport, held: dict[str, DeltaReport]) -> str:
     """A small δ alone is no tree."""
     sphere = next(iter(held.values()))
-    verdict = "is below that" if report.value < sphere.value else "is not below that: by δ alone nothing speaks for a tree"
+    if report.interval is None or sphere.interval is None:
+        verdict = "has no interval to judge by, because one draw took all points"
+    elif report.interval[1] < sphere.interval[0]:
+        verdict = "is below that"
+    elif report.interval[0] > sphere.interval[1]:
+        verdict = "is above that: by δ alone nothing speaks for a tree"
+    else:
+        verdict = "cannot be told from that: by δ alone nothing speaks for a tree"
     return (
         "In many columns all distances are alike, which makes δ small without any hierarchy. As many points spread evenly "
         f"over a sphere of as many columns have {sphere.value:.3f}; the δ of the {name}, {report.value:.3f}, {verdict}."

@@ -41,20 +41,44 @@ def explain(options: ExplainConfig, *, progress: bool = True) -> tuple[Document,
     folder = _folder(options)
     subject = read_subject(options, progress)
     folder.mkdir(parents=True, exist_ok=True)
-    sections, numbers = [], {}
+    _remove_pictures(folder)
+    title, subtitle = f"What the geometry of {subject.name} does", _line(subject)
+    document = Document(title, subtitle, [])
+    record = {
+        "horosphere": version("horosphere"),
+        "target": str(options.target),
+        "points": len(subject),
+        "space": subject.space.describe(settled=True),
+        "pictures": [],
+        "sections": {},
+    }
+    _write_record(folder, record)  # from here on the folder is known as an explanation's
     for name in (name for name in SECTIONS if name in options.sections):
         try:
             section = SECTIONS[name](subject, options, progress)
         except NotHere as why:
             section = Section(name.capitalize(), [f"Not here: {why}"], {"not_here": str(why)})
-        sections.append(section)
-        numbers[name] = section.numbers
-        document = Document(f"What the geometry of {subject.name} does", _line(subject), list(sections))
-        document.write(folder, "report")
-        about = {"horosphere": version("horosphere"), "target": str(options.target), "points": len(subject)}
-        about["space"] = subject.space.describe(settled=True)
-        write_text(folder / "explain.json", json.dumps(about | {"sections": numbers}, indent=2, allow_nan=False) + "\n")
+        record["pictures"] += [picture.name for picture in section.pictures]
+        _write_record(folder, record)
+        for picture in section.pictures:
+            picture.write(folder)
+        document = Document(title, subtitle, [*document.sections, section])
+        document.write_pages(folder, "report")
+        record["sections"][name] = section.numbers
+        _write_record(folder, record)
     return document, folder
+
+
+def _write_record(folder: Path, record: dict) -> None:
+    write_text(folder / "explain.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
+
+
+def _remove_pictures(folder: Path) -> None:
+    """Those of an earlier call, which may have had other sections."""
+    if (path := folder / "explain.json").exists():
+        for name in json.loads(path.read_text(encoding="utf-8")).get("pictures", []):
+            for suffix in ("png", "svg"):
+                (folder / f"{name}.{suffix}").unlink(missing_ok=True)
 
 
 def _line(subject: Subject) -> str:

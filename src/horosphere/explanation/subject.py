@@ -121,6 +121,7 @@ def _of_run(options: ExplainConfig, progress: bool) -> Subject:
         where = run.retrieval.data
     else:
         where = build.data_config(run.config, options.data, options.data_layout, options.data_options)
+        evaluation = replace(evaluation, judge="test")  # nothing of it was trained on, so nothing is held out of it
     config = Config(data=where, evaluation=evaluation)
     data = build.data(where)
 
@@ -143,7 +144,7 @@ def _of_run(options: ExplainConfig, progress: bool) -> Subject:
         return embedded(part, "training")
 
     own = embedded(build.judged_split(config, data), "judged")
-    return replace(own, run=run, read_train=train if "train" in data.split else None)
+    return replace(own, run=run, read_train=train if options.data is None and "train" in data.split else None)
 
 
 def _of_objects(name: str, model: Embedder, config: SceneConfig, progress: bool) -> Subject:

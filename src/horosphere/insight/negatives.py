@@ -27,7 +27,7 @@ class Weights:
 
     Attributes:
         ranks: (r,) from 1, the hardest negative, to the fewest negatives of an anchor, evenly spaced on a log scale.
-        average, low, median, high: (r,) p(x⁻) of the negative of that rank: its mean over anchors, and quantiles 0.1, 0.5, 0.9.
+        average, low, median, high: (r,) p(x⁻) of the negative of that rank: mean over anchors, quantiles 0.1, 0.5, 0.9.
         total: (a,) of each anchor Σ p(x⁻) = 1 − p(x⁺), near 0 where its positive is much nearer than any negative.
         effective: (a,) of each anchor (Σ p)²/Σ p², the number of equal weights that would be as uneven as its negatives'.
         shares: k → (a,) Σ p of its k hardest negatives over Σ p of all.

@@ -34,11 +34,8 @@ class Series:
         return float(np.median(self.values[-max(1, len(self) // 4) :]))
 
     def when(self, holds: Callable[[np.ndarray], np.ndarray]) -> str:
-        """In words, the last step, and the step from which on the condition holds at every line."""
-        steps = self.steps[-1:].tolist()
-        for step, true in zip(self.steps[::-1].tolist(), holds(self.values)[::-1].tolist(), strict=True):
-            if not true:
-                break
-            steps = [step]
-        end = f"at step {self.steps[-1]:,}"
-        return end if steps[0] == self.steps[-1] else f"{end}, and from step {steps[0]:,} on"
+        """In words, the lines of which `last` is the median, and from which step on the condition holds at every line."""
+        end = f"at step {self.steps[-1]:,}" if len(self) < 8 else f"in the last quarter, to step {self.steps[-1]:,}"
+        false = np.flatnonzero(~holds(self.values))
+        since = int(false[-1]) + 1 if len(false) else 0
+        return end if since >= len(self) - 1 else f"{end}, and at every line from step {self.steps[since]:,} on"

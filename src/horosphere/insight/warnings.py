@@ -109,13 +109,6 @@ def _parts(space: Space) -> list[tuple[str, str, Space]]:
 def _of_loss(metrics: Sequence[dict], settled: int) -> Iterator[TrainingWarning]:
     # While a queue of negatives fills, the loss rises because there is more to tell apart.
     lines = [e for e in metrics if "loss" in e and e["step"] >= settled and e.get("queue_fill", 1) == 1]
-    if bad := [entry["step"] for entry in lines if entry["loss"] is None]:
-        yield TrainingWarning(
-            "not finite",
-            f"The loss is not finite at step {bad[0]:,}",
-            "From there on the weights may hold NaN",
-            "lower --optimiser.lr, raise the temperature, or set --training.precision 32-true",
-        )
     loss = Series.read(lines, "loss")
     begun = len(loss) > 1 and loss.steps[0] <= BEGINNING * loss.steps[-1]
     if begun and loss.last > loss.first - NOT_FALLING * abs(loss.first):
@@ -153,8 +146,8 @@ def _of_gradients(metrics: Sequence[dict], clip_norm: float | None) -> Iterator[
     if clip_norm is not None and len(norm) >= LINES and (norm.values > CUT * clip_norm).all():
         yield TrainingWarning(
             "always clipped",
-            f"The gradient's norm is {norm.last:.3g} at step {norm.steps[-1]:,}, and over {CUT} × the clip of {clip_norm:g} "
-            "at every line",
+            f"The gradient's norm is {norm.last:.3g} {norm.when(lambda v: v > CUT * clip_norm)}: over {CUT} × the clip of "
+            f"{clip_norm:g}",
             "Every step is cut to one length, whatever the loss says; AdamW forgives that, SGD does not",
             "raise --optimiser.clip-norm, or set --loss.reduction mean where it is published",
         )

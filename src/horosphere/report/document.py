@@ -91,6 +91,10 @@ class Section:
     blocks: Sequence[str | Table | Picture]
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def pictures(self) -> list[Picture]:
+        return [block for block in self.blocks if isinstance(block, Picture)]
+
 
 @dataclass(frozen=True)
 class Document:
@@ -129,8 +133,13 @@ class Document:
 
     def write(self, folder: Path, name: str) -> None:
         """NAME.md, NAME.html, and each picture as .png and .svg."""
-        for picture in (block for section in self.sections for block in section.blocks if isinstance(block, Picture)):
-            picture.write(folder)
+        for section in self.sections:
+            for picture in section.pictures:
+                picture.write(folder)
+        self.write_pages(folder, name)
+
+    def write_pages(self, folder: Path, name: str) -> None:
+        """NAME.md and NAME.html, whose pictures' files are there already."""
         write_text(folder / f"{name}.md", self.markdown())
         write_text(folder / f"{name}.html", self.html())
 

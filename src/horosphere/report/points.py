@@ -56,9 +56,9 @@ def _place(path: Path, arrays: Mapping[str, np.ndarray], rows: Tensor, where: Po
                 f"{path} does not say where its rows live: add --space sphere, cosine, euclidean, hyperbolic, poincare or "
                 "lorentz"
             )
-        return from_description(json.loads(str(arrays["space"][0]))), rows
+        return from_description(json.loads(str(arrays["space"][0]))), rows.float()
     if where.space == "cosine":
-        return Sphere(), Sphere()(rows)
+        return Sphere(), Sphere()(rows.float())
     if where.space in ("poincare", "lorentz"):
         space = Hyperbolic(where.curvature, clip=None)
         # Near the boundary coordinates have few digits left; what there are must not be lost on the way.
@@ -68,7 +68,7 @@ def _place(path: Path, arrays: Mapping[str, np.ndarray], rows: Tensor, where: Po
         _check_hyperboloid(rows, where.curvature)
         return space, space.from_lorentz(rows).float()
     part = PartConfig(where.space, curvature=where.curvature)
-    return build.space(SpaceConfig(parts=(replace(part, clip=where.clip),))), rows
+    return build.space(SpaceConfig(parts=(replace(part, clip=where.clip),))), rows.float()
 
 
 def _check_hyperboloid(rows: Tensor, curvature: float) -> None:
