@@ -17,6 +17,27 @@ from horosphere.explanation.delta import delta
 OPTIONS = ExplainConfig(Path("made"), samples=30, draws=3)
 
 
+def test_a_collapsed_part_costs_its_row_alone():
+    subject = made()
+    sphere, ball = subject.space.split(subject.points)
+    collapsed = replace(subject, points=torch.cat([sphere[:1].expand_as(sphere), ball], 1))
+    section = delta(collapsed, OPTIONS, False)
+    assert "sphere" not in section.numbers["rows"] and "hyperbolic" in section.numbers["rows"]
+    assert any(isinstance(block, str) and block.startswith("No δ of sphere: ") for block in section.blocks)
+    flat = Subject("flat", hs.Sphere(), sphere[:1].expand_as(sphere), subject.labels, subject.classes, subject.ids)
+    with pytest.raises(NotHere, match="coincide"):
+        delta(flat, OPTIONS, False)
+
+
+def test_points_spread_over_a_sphere_are_not_told_from_it():
+    generator = torch.Generator().manual_seed(3)
+    points = hs.Sphere()(torch.randn(600, 16, generator=generator))
+    subject = Subject("noise", hs.Sphere(), points, np.arange(600) % 4, tuple("abcd"), np.arange(600).astype(str))
+    options = replace(OPTIONS, samples=100, draws=10)
+    below = sum(" is below that" in delta(subject, replace(options, seed=seed), False).blocks[1] for seed in range(6))
+    assert below <= 1
+
+
 def made(count=80, seed=0):
     generator = torch.Generator().manual_seed(seed)
     space = hs.Mixed([hs.Sphere(), hs.Hyperbolic(curvature=0.5, clip=2.0)], weights=[1.0, 1.0])

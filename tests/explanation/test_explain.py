@@ -86,6 +86,38 @@ def test_a_stop_keeps_the_sections_before_it(ball, monkeypatch, capsys):
     assert "data:image/png" in (folder / "report.html").read_text()
 
 
+def test_a_stop_in_the_first_section_does_not_lock_the_folder(ball, monkeypatch, capsys):
+    from horosphere.report.document import Picture
+
+    def killed(self, folder):
+        raise KeyboardInterrupt
+
+    arguments = ["explain", str(ball), "--space", "poincare", "--curvature", "1", "--sections", "negatives"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Picture, "write", killed)
+        assert main(arguments) == 130
+    assert main(arguments) == 0
+    folder = ball.with_name("theirs-explain")
+    assert (folder / "weights.png").exists()
+    # Pictures of sections that are no longer asked for go.
+    assert main([*arguments[:-1], "delta", "--samples", "50"]) == 0
+    assert not (folder / "weights.png").exists() and (folder / "delta.svg").exists()
+
+
+def test_other_data_are_judged_whole_and_none_of_them_trained(run, tmp_path, capsys):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in "abcd":
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(rng.integers(0, 255, (16, 16), np.uint8)).save(tmp_path / "photos" / name / f"{i}.png")
+    options = ["--data", str(tmp_path / "photos"), "--data-layout", "folder", "--data-options", "train_classes", "0"]
+    assert main(["explain", str(run.folder), *options, "-o", str(tmp_path / "other"), "--sections", "delta"]) == 0
+    numbers = json.loads((tmp_path / "other" / "explain.json").read_text())
+    assert numbers["points"] == 24 and numbers["sections"]["delta"]["of"] == "images that are judged"
+
+
 def test_a_folder_of_something_else_is_left_alone(ball, tmp_path, capsys):
     other = tmp_path / "other"
     other.mkdir()

@@ -1,5 +1,6 @@
 """Each warning by a series that sets it off, and one that does not."""
 
+import numpy as np
 import pytest
 
 from horosphere.insight import TrainingWarning, training_warnings
