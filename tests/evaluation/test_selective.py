@@ -5,7 +5,16 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from horosphere.errors import InputError
-from horosphere.evaluation import aurc, calibrate, calibration_error, in_bins, risk_coverage, selective_risk, wilson
+from horosphere.evaluation import (
+    aurc,
+    calibrate,
+    calibration_error,
+    class_bootstrap,
+    in_bins,
+    risk_coverage,
+    selective_risk,
+    wilson,
+)
 
 ANSWERS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=40)
 
@@ -116,6 +125,20 @@ def test_a_logistic_map_is_found_again():
     assert found.error < 0.02 and found.brier < 0.8 * found.constant_brier
     nothing = calibrate(rng.normal(size=20_000), rng.random(20_000) < 0.3, fit)
     assert abs(nothing.slope) < 0.1 and nothing.brier == pytest.approx(nothing.constant_brier, rel=0.01)
+    assert found.gain_interval is None
+
+
+def test_the_gain_of_a_map_has_a_paired_interval_over_classes():
+    rng = np.random.default_rng(0)
+    values, labels = rng.normal(size=2000), np.arange(2000) % 40
+    fit = labels < 20
+    for right, tells in ((rng.random(2000) < 1 / (1 + np.exp(-values)), True), (rng.random(2000) < 0.3, False)):
+        found = calibrate(values, right, fit, labels, draws=300, seed=1)
+        apart = (right[fit].mean() - right[~fit]) ** 2 - (found(values[~fit]) - right[~fit]) ** 2
+        (expected,) = class_bootstrap(apart[:, None], labels[~fit], draws=300, seed=1)
+        np.testing.assert_allclose(found.gain_interval, expected)
+        assert (found.gain_interval[0] > 0) == tells
+        assert found.constant_brier - found.brier == pytest.approx(apart.mean())
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,19 @@ def test_correlations_are_of_the_midpoints():
     assert (found.depth == TREE.depths[found.node]).all() and set(found.to_dict()) >= {"nodes", "shuffled"}
 
 
+def test_the_size_of_a_class_is_not_taken_for_its_depth():
+    """Deep classes of two images and shallow ones of twenty, all alike but for that."""
+    tree = LabelTree.of_superclasses([str(i) for i in range(40)], [("a", "b") if i % 2 else () for i in range(40)])
+    generator, space = torch.Generator().manual_seed(0), Hyperbolic(clip=None)
+    labels = np.repeat(np.arange(40), np.where(np.arange(40) % 2, 2, 20))
+    points = 0.5 * torch.randn(len(labels), 6, generator=generator)
+    everything = space.radius(space.centroids(points, torch.from_numpy(labels), 40)).numpy()
+    assert rank_correlation(everything, tree.depths[:40]) > 0.7
+    found = radius_by_depth(points, labels, space, tree, draws=200, shuffles=5)
+    low, high = found.intervals["classes"]
+    assert low < 0 < high and found.each == 2
+
+
 def test_nodes_with_the_same_classes_count_once():
     tree = LabelTree.of_superclasses(list("abcd"), [("x", "y")] * 2 + [("z",)] * 2)
     found = radius_by_depth(torch.randn(8, 3) / 4, np.arange(8) % 4, Hyperbolic(), tree, draws=5, shuffles=5)

@@ -9,6 +9,7 @@ from horosphere.errors import InputError
 from horosphere.explanation import NotHere
 from horosphere.explanation.hierarchy import hierarchy
 from horosphere.report.document import Picture, Table
+from horosphere.spaces import Hyperbolic
 
 from . import made
 
@@ -83,8 +84,30 @@ def test_many_classes_are_drawn_as_superclasses_or_not_at_all(monkeypatch):
     section = hierarchy(made.subject(), OPTIONS, False)
     shown = texts(pictures(section)["hierarchy"])
     assert {f"family{i}" for i in range(5)} <= set(shown) and not any(text.startswith("class ") for text in shown)
-    assert "20 classes. Dasgupta" in words(section)
+    assert "Classes: 20 of 24, drawn by lot. Dasgupta" in words(section)
     assert "too many to draw" in words(hierarchy(made.subject(superclasses=False), OPTIONS, False))
+
+
+def test_few_classes_have_numbers_and_no_verdict():
+    section = hierarchy(made.subject(classes=8), OPTIONS, False)
+    assert words(section).count("8 classes are too few to conclude anything") == 2  # of the trees, and of the mistakes
+    assert "By Dasgupta's cost the tree of" not in words(section) and "mean distance of the" not in words(section)
+    assert len(section.numbers["agreement"]) > 2 and section.numbers["neighbours"]
+
+
+def test_what_is_not_told_apart_is_said_so():
+    """By cosine the order on a fixed radius is the ball's own."""
+    said = words(hierarchy(made.subject(Hyperbolic(radius=1.0)), OPTIONS, False))
+    assert "is not told apart from that by hyperbolic by cosine (0.000" in said and "a tie" not in said
+
+
+def test_superclasses_of_one_name_are_two():
+    names = tuple(("bird" if i % 2 else "fish", "other") for i in range(24))
+    subject = made.subject(superclasses=False)
+    object.__setattr__(subject, "superclasses", names)
+    section = hierarchy(subject, OPTIONS, False)
+    assert {"bird / other", "fish / other"} <= set(texts(pictures(section)["hierarchy"]))
+    assert "own superclass, of 2," in words(section)
 
 
 def test_two_classes_are_no_tree():

@@ -1,18 +1,22 @@
 """Proxies of a run, placed as its loss places them."""
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from horosphere.config import ChestConfig, DataConfig, ExplainConfig, ModelConfig, PartConfig, SoftTripleConfig, SpaceConfig
 from horosphere.data import save_arrays
+from horosphere.errors import InputError
 from horosphere.explanation import read_subject
 from horosphere.explanation.hierarchy import hierarchy
 from horosphere.explanation.proxies import proxies_of
 from horosphere.report.document import Picture
+from horosphere.runs import Run
 from horosphere.spaces import Hyperbolic, Sphere
 from horosphere.training import train
 
@@ -70,6 +74,45 @@ def test_the_section_has_a_tree_of_them(run):
     assert any(name.startswith("proxies") for name in section.numbers["proxies"])
     names = {block.name for block in section.blocks if isinstance(block, Picture)}
     assert names == {"hierarchy", "hierarchy-linkage", "hierarchy-proxies"}
+
+
+def test_many_training_classes_are_drawn_by_lot_and_that_is_said(run, monkeypatch):
+    monkeypatch.setattr("horosphere.explanation.hierarchy._MEASURED", 4)
+    monkeypatch.setattr("horosphere.explanation.hierarchy._DRAWN", 3)
+    options = ExplainConfig(run.folder, bootstrap=20)
+    section = hierarchy(read_subject(options, progress=False), options, False)
+    assert any(isinstance(block, str) and block.startswith("Classes: 4 of 6, drawn by lot.") for block in section.blocks)
+    assert "6 training classes are too many to draw." in section.blocks and section.numbers["proxies"]
+
+
+@pytest.mark.parametrize("change", ["renamed", "lacking", "another", "resized"])
+def test_proxies_that_are_not_all_learned_are_refused(run, tmp_path, change):
+    subject = read_subject(ExplainConfig(run.folder), progress=False)
+    tensors = load_file(run.loss_path)
+    name = next(name for name in tensors if "raw.0" in name)
+    if change == "resized":
+        tensors[name] = tensors[name][:-1]
+    else:
+        own = tensors[name] if change == "another" else tensors.pop(name)
+        if change != "lacking":
+            tensors["proxies.old"] = own.clone()
+    other = shutil.copytree(run.folder, tmp_path / "run")
+    save_file(tensors, Run.open(other).loss_path)
+    changed = dataclasses.replace(subject, run=Run.open(other))
+    with pytest.raises(InputError, match="does not fit the run's loss"):
+        proxies_of(changed)
+
+
+def test_where_the_training_data_is_gone_the_section_says_so(run):
+    options = ExplainConfig(run.folder, bootstrap=20)
+    subject = read_subject(options, progress=False)
+    source = Path(run.retrieval.data.root)
+    hidden = source.rename(source.with_suffix(".hidden"))
+    try:
+        section = hierarchy(subject, options, False)
+    finally:
+        hidden.rename(source)
+    assert section.blocks[-1].startswith("Proxies: the training classes are not known: ") and "agreement" in section.numbers
 
 
 def test_a_subject_without_a_run_has_none():

@@ -21,6 +21,14 @@ def test_risk_curves_end_at_the_error_of_all():
     assert len({line.get_linestyle() for line in (lines["a"], lines["b"])}) == 2
 
 
+def test_every_curve_is_drawn_and_no_two_look_alike():
+    curves = {str(i): np.linspace(0, 0.1 * i, 50) for i in range(12)}
+    (axes,) = png(insight.risk_curves(curves, np.zeros(50), 0.5)).axes
+    lines = [line for line in axes.lines if line.get_label() in curves]
+    looks = {(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines}
+    assert len(lines) == len(looks) == 12
+
+
 def test_accuracy_by_value_shows_rates_with_their_intervals_and_the_map():
     rng = np.random.default_rng(0)
     values, right = rng.normal(size=300), rng.random(300) < 0.7

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from .bootstrap import class_bootstrap
 
 _Z = 1.959963984540054  # 97.5 % of the normal distribution
 
@@ -63,17 +64,18 @@ class Calibration:
 
     Attributes:
         slope, intercept: of the log-odds, for the value as it is; a negative slope means that small values are surer.
-        error: expected calibration error on the others. `constant_error`: that of their always being given the fitted rate.
-        brier, constant_brier: mean squared error of the probability, and of the constant: they are equal where a value
-            says nothing.
+        error: expected calibration error on the others.
+        brier, constant_brier: mean squared error of the probability, and of always saying the rate of the fitted ones: they
+            are equal where a value says nothing.
+        gain_interval: 95 % interval over classes of constant_brier − brier, paired; None without labels.
     """
 
     slope: float
     intercept: float
     error: float
-    constant_error: float
     brier: float
     constant_brier: float
+    gain_interval: tuple[float, float] | None = None
 
     def __call__(self, values: ArrayLike) -> NDArray[np.float64]:
         """Probabilities of values."""
@@ -85,14 +87,24 @@ class Calibration:
             "slope": self.slope,
             "intercept": self.intercept,
             "ece": self.error,
-            "constant_ece": self.constant_error,
             "brier": self.brier,
             "constant_brier": self.constant_brier,
+            "gain_interval": None if self.gain_interval is None else list(self.gain_interval),
         }
 
 
-def calibrate(values: ArrayLike, right: ArrayLike, fit: ArrayLike) -> Calibration:
+def calibrate(
+    values: ArrayLike,
+    right: ArrayLike,
+    fit: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Calibration:
     """Fit the map (Platt, 1999) on the answers in `fit` (n,) of booleans and judge it on the rest; values and right (n,).
+
+    With `labels` (n,), classes are resampled whole, `draws` times by `seed`, for the interval of its gain.
 
     Raises:
         InputError: where either part is empty, or the answers fitted are all right or all wrong.
@@ -114,11 +126,16 @@ def calibrate(values: ArrayLike, right: ArrayLike, fit: ArrayLike) -> Calibratio
     slope = float(model.coef_[0, 0] / scale)
     intercept = float(model.intercept_[0] - slope * mean)
     probability, own = 1 / (1 + np.exp(-(slope * values[~fit] + intercept))), right[~fit]
+    brier, constant = (probability - own) ** 2, (rate - own) ** 2
+    interval = None
+    if labels is not None and draws:
+        ((low, high),) = class_bootstrap((constant - brier)[:, None], np.asarray(labels)[~fit], draws=draws, seed=seed)
+        interval = float(low), float(high)
     return Calibration(
         slope,
         intercept,
         calibration_error(probability, own),
-        float(abs(own.mean() - rate)),
-        float(np.mean((probability - own) ** 2)),
-        float(np.mean((rate - own) ** 2)),
+        float(brier.mean()),
+        float(constant.mean()),
+        interval,
     )

@@ -26,6 +26,7 @@ class RadiusByDepth:
         shuffled: the interval that holds 95 % of `nodes` when classes are shuffled over the leaves, or None. A midpoint of
             many points lies nearer to the origin than they do, whatever the tree, so this is far from 0.
         node: (m,) places in the tree of those nodes, classes first; `depth` and `radius` (m,) of them.
+        each: images behind the midpoint of a class.
     """
 
     classes: float | None
@@ -36,6 +37,7 @@ class RadiusByDepth:
     node: NDArray[np.int64]
     depth: NDArray[np.int64]
     radius: NDArray[np.float64]
+    each: int
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values, without the nodes."""
@@ -45,6 +47,7 @@ class RadiusByDepth:
             "nodes": self.nodes,
             "intervals": {name: list(bounds) for name, bounds in self.intervals.items()},
             "shuffled": None if self.shuffled is None else list(self.shuffled),
+            "images_of_a_midpoint": self.each,
         }
 
 
@@ -61,8 +64,9 @@ def radius_by_depth(
 ) -> RadiusByDepth:
     """Compare radii of `points` (n, p) with `labels` (n,), classes of the tree, with depths in it.
 
-    A class's midpoint is the centroid of its points, and an inner node's that of its classes' midpoints, so that large
-    classes weigh as small ones do.
+    A class's midpoint is the centroid of as many of its points, drawn by `seed`, as the smallest class has: the more points
+    a midpoint is of, the nearer to the origin it lies, and deep classes may be the small ones. An inner node's is that of
+    its classes' midpoints.
 
     Raises:
         InputError: for a space without an origin, labels that are no classes of the tree, or fewer than three classes.
@@ -75,7 +79,11 @@ def radius_by_depth(
     present, owner = np.unique(labels, return_inverse=True)
     if len(present) < 3:
         raise InputError(f"points of {len(present)} classes; expected three or more for a correlation")
-    means = space.centroids(points, torch.from_numpy(owner), len(present))
+    count, sizes = len(present), np.bincount(owner)
+    rows, each = np.split(owner.argsort(kind="stable"), sizes.cumsum()[:-1]), int(sizes.min())
+    lot = np.random.default_rng(seed)
+    even = np.concatenate([lot.permutation(own)[:each] for own in rows])
+    means = space.centroids(points[torch.from_numpy(even)], torch.arange(count).repeat_interleave(each), count)
     inner, above, below = _inner_nodes(tree, present)
     node, depth = np.concatenate([present, inner]), tree.depths[np.concatenate([present, inner])]
     at = torch.from_numpy(above)
@@ -85,10 +93,9 @@ def radius_by_depth(
         upper = space.centroids(own[torch.from_numpy(below)], at, len(inner))
         return space.radius(torch.cat([own, upper])).double().numpy()
 
-    generator, count = np.random.default_rng(seed), len(present)
+    generator = np.random.default_rng(seed)
     radius, image_radius = radii(np.arange(count)), space.radius(points).double().numpy()
     image_depth = tree.depths[labels]
-    rows = np.split(owner.argsort(kind="stable"), np.bincount(owner).cumsum()[:-1])
     found: dict[str, list[float]] = {"classes": [], "images": []}
     for _ in range(draws if len(set(image_depth.tolist())) > 1 else 0):
         drawn = generator.integers(count, size=count)
@@ -108,6 +115,7 @@ def radius_by_depth(
         node=node,
         depth=depth,
         radius=radius,
+        each=each,
     )
 
 

@@ -72,7 +72,8 @@ def hierarchical_retrieval(
 
     The first is the average hierarchical distance of the top k of Bertinetto et al. (Making Better Mistakes, CVPR 2020),
     with neighbours' classes in place of predicted ones, and divided by the root's height: theirs counts levels. The second
-    is hierarchical precision, HP@k, of Barz and Denzler (Hierarchy-Based Image Embeddings, WACV 2019). `severity` is
+    is hierarchical precision, HP@k, of Barz and Denzler (Hierarchy-Based Image Embeddings, WACV 2019), and 1 where all of
+    the gallery is at d = 1, so that no order is better than another. `severity` is
     Bertinetto's hierarchical distance of a mistake. Unlike in `evaluate_retrieval`, queries without a positive count too.
 
     Args:
@@ -100,7 +101,7 @@ def hierarchical_retrieval(
     chance, others, best = _references(tree, labels[index], own, np.isin(asked, index), at)
     sums = apart.cumsum(1)[:, at - 1]
     distance, reachable = sums / at, at - best
-    precision = np.divide(at - sums, reachable, out=np.zeros_like(sums), where=reachable > 0)
+    precision = np.divide(at - sums, reachable, out=np.ones_like(sums), where=reachable > 0)
     wrong = labels[near[:, 0]] != own
     intervals = {}
     if bootstrap:

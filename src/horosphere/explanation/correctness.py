@@ -8,13 +8,22 @@ import torch
 from .. import insight
 from ..config import ExplainConfig
 from ..errors import InputError
-from ..evaluation import SelectionReport, aurc, calibrate, evaluate_retrieval, in_bins, risk_coverage, selective_risk
+from ..evaluation import (
+    SelectionReport,
+    aurc,
+    calibrate,
+    evaluate_retrieval,
+    in_bins,
+    risk_coverage,
+    selective_risk,
+    wilson,
+)
+from ..evaluation.calibration import Bins, Calibration
 from ..report.document import Picture, Table
+from .labels import too_few
 from .radii import Part, interval, named
 from .subject import Subject
 
-#: Of fewer classes resampling tells little.
-_FEW = 8
 _DISTANCE = "distance to the nearest"
 
 
@@ -45,8 +54,7 @@ def correctness(subject: Subject, parts: list[Part], options: ExplainConfig, pro
     halves = [wrong[own] for own in (first, ~first)]
     if any(len(own) == 0 or own.min() == own.max() for own in halves):
         return ["Correctness: there are too few classes, or too few wrong answers, to learn what the radius says."], {
-            "queries": len(wrong),
-            "error": float(wrong.mean()),
+            "correctness": {"queries": len(wrong), "error": float(wrong.mean())}
         }
     signs = {name: 1 if aurc(own[first], halves[0]) <= aurc(-own[first], halves[0]) else -1 for name, own in values.items()}
     signs[_DISTANCE] = -1  # that near means sure is not in question
@@ -67,7 +75,7 @@ def correctness(subject: Subject, parts: list[Part], options: ExplainConfig, pro
             f"{own.area:.4f}",
             interval(own.interval),
             f"{own.excess:.4f}",
-            f"{own.gain:+.4f}".replace("-", "−"),
+            _signed(own.gain),
             interval(own.gain_interval),
             f"{against[name]:.4f}",
         ]
@@ -85,20 +93,10 @@ def correctness(subject: Subject, parts: list[Part], options: ExplainConfig, pro
         )
     )
     name, part = rows[0][0], parts[0]
-    fitted = calibrate(values[name], 1 - wrong, first)
+    fitted = calibrate(values[name], 1 - wrong, first, labels, draws=options.bootstrap, seed=options.seed)
     bins = in_bins(values[name][~first], 1 - halves[1])
     blocks += [
-        f"In {len(bins.counts)} bins by radius, of {bins.counts.min():,} to {bins.counts.max():,} queries, from "
-        f"{100 * bins.rates.min():.1f} % to {100 * bins.rates.max():.1f} % are right. "
-        f"As a probability of being right, a logistic map of the {name}, fitted on the first half of the classes, has an "
-        f"expected calibration error of {100 * fitted.error:.1f} % on the other half, and a Brier score of "
-        f"{fitted.brier:.4f}; always saying the first half's rate has {100 * fitted.constant_error:.1f} % and "
-        f"{fitted.constant_brier:.4f}. "
-        + (
-            "The map knows more than the rate does."
-            if fitted.brier < 0.99 * fitted.constant_brier
-            else "The map knows no more than the rate does."
-        ),
+        _ends(bins) + _calibration(name, fitted, found.classes),
         Picture(
             "radius-calibration",
             "The share of right answers by radius, on the half of the classes that nothing was fitted on. Wilson intervals "
@@ -125,12 +123,39 @@ def _nearest_distance(subject: Subject, queries: np.ndarray, nearest: np.ndarray
         return torch.cat([subject.space.distance(a.double(), b.double()) for a, b in zip(x, y, strict=True)]).numpy()
 
 
+def _ends(bins: Bins) -> str:
+    """How many are right among the innermost and among the outermost queries."""
+    if len(bins.counts) < 2:
+        return ""
+    bounds = 100 * wilson(bins.right, bins.counts)
+    inner, outer = (
+        f"{bins.counts[i]:,} {where} queries {100 * bins.rates[i]:.1f} % are right (95 %: {low:.1f} to {high:.1f} %)"
+        for (i, where), (low, high) in zip(((0, "innermost"), (-1, "outermost")), bounds[[0, -1]], strict=True)
+    )
+    return f"In {len(bins.counts)} bins by radius: of the {inner}, of the {outer}. "
+
+
+def _calibration(name: str, fitted: Calibration, classes: int) -> str:
+    gain, (low, high) = fitted.constant_brier - fitted.brier, fitted.gain_interval or (-np.inf, np.inf)
+    says = (
+        f"As a probability of being right, a logistic map of the {name}, fitted on the first half of the classes, has an "
+        f"expected calibration error of {100 * fitted.error:.1f} % on the other half. Its Brier score is "
+        f"{fitted.brier:.4f}, that of always saying the first half's rate {fitted.constant_brier:.4f}"
+    )
+    says += f" (gain {_signed(gain)}, {interval((low, high))})"
+    if too_few(classes):
+        return f"{says}."
+    if low > 0:
+        return f"{says}: the map knows more than the rate does."
+    if high < 0:
+        return f"{says}: the map is worse than the rate."
+    return f"{says}: the map cannot be told from the rate on these {classes:,} classes."
+
+
 def _verdicts(found: SelectionReport, signs: Mapping[str, int]) -> list[str]:
     """What the intervals allow to say, and no more."""
-    if found.classes < _FEW:
-        return [
-            f"{found.classes} classes are too few for intervals over classes to mean much, so nothing is concluded here."
-        ]
+    if few := too_few(found.classes):
+        return [few]
     name, *others = found.selections
     own = found.selections[name]
     low, high = own.gain_interval or (-np.inf, np.inf)
@@ -147,10 +172,17 @@ def _verdicts(found: SelectionReport, signs: Mapping[str, int]) -> list[str]:
             "on the others they are wrong more often."
         ]
     else:
-        says = [f"As an order, the {name} says nothing about correctness here: its interval holds a random order's."]
+        says = [
+            f"The order by the {name} cannot be told from a random order on these {found.classes:,} classes (gain "
+            f"{_signed(own.gain)}, {interval((low, high))})."
+        ]
     for other in others:
         if other in found.differences:
             difference, (low, high) = found.differences[other]
-            better = "better than" if high < 0 else "worse than" if low > 0 else "a tie with"
-            says.append(f"As a confidence it is {better} the {other} (AURC {difference:+.4f}, {interval((low, high))}).")
-    return [" ".join(says).replace("AURC -", "AURC −")]
+            better = "better than" if high < 0 else "worse than" if low > 0 else "not told apart from"
+            says.append(f"As a confidence it is {better} the {other} (AURC {_signed(difference)}, {interval((low, high))}).")
+    return [" ".join(says)]
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .. import insight
 from ..config import ExplainConfig
+from ..errors import InputError
 from ..evaluation import (
     Dendrogram,
     HierarchicalReport,
@@ -21,7 +22,7 @@ from ..evaluation import (
 )
 from ..report.document import Picture, Section, Table
 from ..spaces import Hyperbolic, Space
-from .labels import groups_of, tree_of
+from .labels import groups_of, too_few, tree_of
 from .proxies import proxies_of
 from .subject import NotHere, Subject
 
@@ -39,9 +40,7 @@ def hierarchy(subject: Subject, options: ExplainConfig, progress: bool) -> Secti
         raise NotHere(f"a tree needs three classes or more, and there are {len(present)}; explain images of more classes")
     tree = tree_of(subject.classes, subject.superclasses, options)
     ways = {name: way for name, way in subject.ways.items() if " by cosine" not in name}
-    chosen = np.arange(len(present))
-    if len(present) > _MEASURED:
-        chosen = np.sort(np.random.default_rng(options.seed).choice(chosen, _MEASURED, replace=False))
+    chosen = _by_lot(len(present), options.seed)
     means = {
         name: (space, space.centroids(points, torch.from_numpy(owner), len(present))[torch.from_numpy(chosen)])
         for name, (_, space, points) in ways.items()
@@ -55,7 +54,7 @@ def hierarchy(subject: Subject, options: ExplainConfig, progress: bool) -> Secti
         )
     else:
         trees = _trees({name: (space, own, None) for name, (space, own) in means.items()})
-        found, own = _agreement(trees, tree, classes, groups, options)
+        found, own = _agreement(trees, tree, classes, groups, options, len(present))
         blocks += found
         numbers["agreement"] = own
     blocks += _pictures(subject, classes, groups, means)
@@ -65,6 +64,17 @@ def hierarchy(subject: Subject, options: ExplainConfig, progress: bool) -> Secti
         numbers["neighbours"] = own
     found, own = _proxies(subject, options)
     return Section("Hierarchy", blocks + found, numbers | own)
+
+
+def _by_lot(count: int, seed: int) -> np.ndarray:
+    """Places of as many of `count` classes as are measured, in order."""
+    if count <= _MEASURED:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, _MEASURED, replace=False))
+
+
+def _of(drawn: int, count: int) -> str:
+    return f"{count:,}" if drawn == count else f"{drawn:,} of {count:,}, drawn by lot"
 
 
 def _trees(means: dict[str, tuple[Space, Tensor, Tensor | None]]) -> dict[str, tuple[Dendrogram, str]]:
@@ -87,7 +97,9 @@ def _agreement(
     classes: np.ndarray,
     groups: Sequence[str] | None,
     options: ExplainConfig,
+    count: int,
 ) -> tuple[list, dict]:
+    """Of trees over `classes`, which are all of `count`, or drawn from them."""
     found = tree_agreement(
         {name: own for name, (own, _) in trees.items()}, tree, classes, groups, draws=options.bootstrap, seed=options.seed
     )
@@ -105,20 +117,22 @@ def _agreement(
             ]
         rows.append(row)
     head = (
-        f"{len(classes):,} classes. Dasgupta: the share of the way, in Dasgupta's cost over the label tree's similarities, "
-        "from a random tree (0) to the label tree (1)."
+        f"Classes: {_of(len(classes), count)}. Dasgupta: the share of the way, in Dasgupta's cost over the label tree's "
+        "similarities, from a random tree (0) to the label tree (1)."
     )
     if groups is not None:
         head += (
             f" Purity: the mean share of a pair's own superclass, of {len(set(groups))}, below its lowest common ancestor, "
             "over pairs of one superclass; 1 where superclasses are subtrees."
         )
-    return [head, Table(header, rows, frozenset({rows[0][0]})), _tree_verdict(found)], {
+    return [head, Table(header, rows, frozenset({rows[0][0]})), _tree_verdict(found, len(classes))], {
         name: own.to_dict() for name, own in found.items()
     }
 
 
-def _tree_verdict(found: dict[str, TreeAgreement]) -> str:
+def _tree_verdict(found: dict[str, TreeAgreement], classes: int) -> str:
+    if few := too_few(classes):
+        return few
     first, *others = found
     says = []
     for other in others:
@@ -130,7 +144,7 @@ def _tree_verdict(found: dict[str, TreeAgreement]) -> str:
                 if low > 0
                 else "farther from it than that of"
                 if high < 0
-                else "a tie with that of"
+                else "not told apart from that of"
             )
             says.append(f"{word} {other}" if other != "random" else f"{word.removesuffix(' that of')} random trees")
     return f"By Dasgupta's cost the tree of {first} is {'; '.join(says)}." if says else ""
@@ -209,34 +223,44 @@ def _mistakes(subject: Subject, tree: LabelTree, options: ExplainConfig, progres
 def _mistakes_verdict(found: dict[str, HierarchicalReport], k: int, options: ExplainConfig) -> list[str]:
     """The first way against each other one, paired by query."""
     (first, own), *others = found.items()
+    if few := too_few(len(np.unique(own.per_query["label"]))):
+        return [few]
     says = []
     for name, other in others:
         apart = (own.per_query["distance"] - other.per_query["distance"])[:, -1:]
         ((low, high),) = class_bootstrap(apart, own.per_query["label"], draws=options.bootstrap, seed=options.seed)
-        word = "less than" if high < 0 else "more than" if low > 0 else "a tie with"
+        word = "less than" if high < 0 else "more than" if low > 0 else "not told apart from that by"
         says.append(f"{word} {name} ({_number(float(apart.mean()))}, {_interval((low, high))})")
     return [f"The mean distance of the {k} nearest by {first} is {'; '.join(says)}."] if says else []
 
 
 def _proxies(subject: Subject, options: ExplainConfig) -> tuple[list, dict]:
     """The tree over what the loss has learned to stand for the training classes."""
-    learned = proxies_of(subject)
-    if learned is None:
-        return [], {}
-    data, found = learned
-    classes = np.unique(data.labels)
-    if not 3 <= len(classes) <= _MEASURED:
-        return [], {}
-    tree, trees = tree_of(data.classes, data.superclasses, options), _trees(found)
+    try:
+        learned = proxies_of(subject)
+        if learned is None:
+            return [], {}
+        data, found = learned
+        tree = tree_of(data.classes, data.superclasses, options)  # with --data, a file's is perhaps not over these
+    except InputError as error:
+        return [f"Proxies: {error}."], {}
+    present = np.unique(data.labels)
+    if len(present) < 3:
+        return ["Proxies: a tree needs three training classes or more."], {}
+    chosen = _by_lot(len(present), options.seed)
+    classes = present[chosen]
+    trees = _trees({name: (space, own[torch.from_numpy(chosen)], norm) for name, (space, own, norm) in found.items()})
     groups = groups_of(data.classes, data.superclasses, tree, classes)
     blocks: list = ["The same of the proxies that the loss has learned for its training classes."]
     numbers = {}
     if tree is not None:
-        own, values = _agreement(trees, tree, classes, groups, options)
+        own, values = _agreement(trees, tree, classes, groups, options, len(present))
         blocks += own
         numbers["proxies"] = values
     name, (drawn, says) = next(iter(trees.items()))
-    if len(classes) <= _DRAWN:
+    if len(classes) > _DRAWN:
+        blocks.append(f"{len(present):,} training classes are too many to draw.")
+    else:
         names = [data.classes[label] for label in classes]
         blocks.append(
             Picture("hierarchy-proxies", f"The training classes: {name}.", insight.dendrogram(drawn, names, groups, says))

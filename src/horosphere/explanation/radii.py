@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from ..evaluation import disguise
 from ..spaces import Mixed, Space
 from .subject import NotHere, Subject
 
-#: Radii that differ by less, as a share of the largest, are one: rounding must not rank points at the clip.
-_SAME = 1e-5
+#: Radii are rounded to this share of the largest: float32 must not rank points at the clip.
+_STEP = 1e-5
 
 
 @dataclass(frozen=True)
@@ -22,30 +23,36 @@ class Part:
     radius: np.ndarray
 
 
-def radii_of(subject: Subject) -> list[Part]:
-    """Of each part of its space that has an origin. Raises NotHere where none has, or no radius differs."""
+def parts_with_radius(subject: Subject) -> tuple[list[Part], list[str]]:
+    """The parts of its space whose radius takes part, and of each other one that has an origin why it does not.
+
+    Raises NotHere where no radius takes part.
+    """
     space = subject.space
     found = [(space.name, space, subject.points)]
     if isinstance(space, Mixed):
-        found = list(zip(space.names, space.parts, space.split(subject.points), strict=True))
+        weighed = zip(space.names, space.parts, space.split(subject.points), space.weights, strict=True)
+        found = [(name, part, points) for name, part, points, weight in weighed if weight]
     found = [(name, part, points.contiguous()) for name, part, points in found if part.has_origin]
     if not found:
         raise NotHere(
             "points on a sphere have no radius; train with a hyperbolic part, as in the recipes demo and omniglot-hyperbolic"
         )
-    parts = []
+    parts, left_out = [], []
     for name, part, points in found:
         values = part.radius(points).double().numpy()
-        step = _SAME * values.max()
-        values = np.round(values / step) * step if step > 0 else values
-        if len(np.unique(values)) > 1:
-            parts.append(Part(name, part, points, values))
+        mean, top = values.mean(), values.max()
+        clipped = part.telemetry(points).get("clip_fraction")
+        if reason := disguise(None, clipped, values.std() / mean if mean > 0 else 0.0):
+            left_out.append(f"statistics of the radius of {name} are n/a: {reason[1]}")
+        else:
+            step = _STEP * top
+            parts.append(Part(name, part, points, np.round(values / step) * step))
     if not parts:
         raise NotHere(
-            "all points lie at one radius, which says nothing then; take a larger clip, or model.normalise_encoding=l2, so "
-            "that they start inside of it"
+            f"{'; '.join(left_out)}. Take a larger clip, or model.normalise_encoding=l2, so that points start inside of it"
         )
-    return parts
+    return parts, left_out
 
 
 def named(part: Part, parts: list[Part]) -> str:

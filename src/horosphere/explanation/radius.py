@@ -8,8 +8,8 @@ from ..errors import InputError
 from ..evaluation import RadiusByDepth, radius_by_depth
 from ..report.document import Picture, Section, Table
 from .correctness import correctness
-from .labels import tree_of
-from .radii import Part, interval, named, radii_of
+from .labels import too_few, tree_of
+from .radii import Part, interval, named, parts_with_radius
 from .subject import NotHere, Subject
 
 #: Classes shown, and images of each with the smallest and with the largest radius.
@@ -20,8 +20,9 @@ def radius(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
     """The section on the radius; see `ExplainConfig`. Raises NotHere for one class, and where no radius differs."""
     if len(np.unique(subject.labels)) < 2:
         raise NotHere("all points are of one class, so there is nothing that a radius could tell apart; give labels")
-    parts = radii_of(subject)
-    blocks, numbers = [], {}
+    parts, left_out = parts_with_radius(subject)
+    blocks: list = [f"{reason[0].upper()}{reason[1:]}." for reason in left_out]
+    numbers = {}
     for own, found in (
         correctness(subject, parts, options, progress),
         _depth(subject, parts, options),
@@ -52,13 +53,14 @@ def _depth(subject: Subject, parts: list[Part], options: ExplainConfig) -> tuple
             ["images", _number(found.images), interval(found.intervals.get("images")), "over classes"],
             ["midpoints of all nodes", _number(found.nodes), interval(found.shuffled), "of trees with shuffled classes"],
         ]
-        blocks += [Table(rows[0], rows[1:]), *_depth_verdicts(found)]
+        blocks += [Table(rows[0], rows[1:]), _depth_verdicts(found, count)]
         inner = [tree.names[node] for node in found.node[count:]]
         blocks.append(
             Picture(
                 f"radius-depth-{part.name}",
-                "The radius of a midpoint against the depth of its node in the label tree. Midpoints of many points lie "
-                "nearer to the origin in any tree.",
+                "The radius of a midpoint against the depth of its node in the label tree. A class's midpoint is of "
+                f"{found.each:,} of its images, as many as the smallest class has; a node's is of its classes' midpoints, "
+                "and midpoints of many points lie nearer to the origin in any tree.",
                 insight.radius_at_depth(found.depth, found.radius, count, ["", *[""] * (count - 1), *inner]),
             )
         )
@@ -66,24 +68,37 @@ def _depth(subject: Subject, parts: list[Part], options: ExplainConfig) -> tuple
     return blocks, {"depth": numbers}
 
 
-def _depth_verdicts(found: RadiusByDepth) -> list[str]:
+def _depth_verdicts(found: RadiusByDepth, classes: int) -> str:
+    """What the intervals allow to say, and no more."""
+    if few := too_few(classes):
+        return few
     says = []
-    for what, name in (("classes", "The midpoints of deeper classes"), ("images", "The images of deeper classes")):
+    for what, name, value in (
+        ("classes", "The midpoints of deeper classes", found.classes),
+        ("images", "The images of deeper classes", found.images),
+    ):
         if what in found.intervals:
             low, high = found.intervals[what]
-            where = "farther out" if low > 0 else "nearer to the origin" if high < 0 else "neither farther out nor nearer"
-            says.append(f"{name} lie {where}{'' if low > 0 or high < 0 else ', as far as these classes can tell'}.")
+            if low > 0 or high < 0:
+                says.append(f"{name} lie {'farther out' if low > 0 else 'nearer to the origin'}.")
+            else:
+                says.append(
+                    f"{name} cannot be told to lie farther out or nearer on these {classes:,} classes (rank correlation "
+                    f"{_number(value)}, {interval((low, high))})."
+                )
     if not says:
         says.append("All classes lie at one depth, so only the nodes above them can be compared.")
     if found.nodes is not None and found.shuffled is not None:
-        if found.nodes > found.shuffled[1]:
+        if found.nodes <= 0:
+            says.append(f"Nodes near the root do not lie nearer to the origin (rank correlation {_number(found.nodes)}).")
+        elif found.nodes > found.shuffled[1]:
             says.append("Nodes near the root lie nearer to the origin, and more so than where the classes are shuffled.")
         else:
             says.append(
-                "That nodes near the root lie nearer to the origin is no more than averaging brings: where the classes of "
-                "the tree are shuffled it is so, too."
+                "Nodes near the root lie nearer to the origin, but not more so than averaging brings: the interval where "
+                "the classes of the tree are shuffled reaches as far."
             )
-    return [" ".join(says)]
+    return " ".join(says)
 
 
 def _examples(subject: Subject, part: Part, options: ExplainConfig) -> tuple[list, dict]:

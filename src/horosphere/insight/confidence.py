@@ -25,7 +25,9 @@ def risk_curves(curves: Mapping[str, NDArray], best: NDArray, error: float) -> F
     # Of a handful of answers a rate jumps between 0 and 1.
     at = np.unique(np.geomspace(min(max(10, count // 100), count), count, _POINTS).astype(int)) - 1
     share = 100 * (at + 1) / count
-    for (name, risks), (colour, dash) in zip(curves.items(), _CURVES, strict=False):
+    for i, (name, risks) in enumerate(curves.items()):
+        # From the sixth on the colours come again, with other dashes.
+        colour, dash = _CURVES[i % len(_CURVES)][0], _CURVES[(i + i // len(_CURVES)) % len(_CURVES)][1]
         axes.plot(share, 100 * risks[at], color=colour, linestyle=dash, lw=1.8, label=name)
     axes.plot(share, 100 * best[at], color=GREY, lw=1.2, label="the best order")
     axes.axhline(100 * error, color=GREY, lw=1.2, linestyle=":", label="a random order")
