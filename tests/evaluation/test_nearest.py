@@ -97,6 +97,16 @@ def test_classes_in_clusters_make_no_mistake():
     assert found.intervals == {} and found.best == {1: 0, 9: 0}
 
 
+def test_where_no_order_is_better_than_another_every_order_is_the_best():
+    tree = LabelTree.of_superclasses(list("abcd"), [("x",), ("x",), ("y",), ("y",)])
+    labels = np.array([0, 0, 2, 2, 3, 3])
+    found = hierarchical_retrieval(
+        points_of(Sphere())[:6], labels, Sphere(), tree, (1, 2), queries=[0, 2], gallery=[3, 4, 5], bootstrap=20
+    )
+    assert found.per_query["precision"][0].tolist() == [1, 1] and found.distance[1] >= 0.5
+    assert found.intervals["precision@2"][1] == 1
+
+
 def test_labels_that_are_no_classes_of_the_tree_are_refused():
     with pytest.raises(InputError, match="from 0 to 5"):
         hierarchical_retrieval(points_of(Sphere()), np.full(120, 6), Sphere(), TREE)
