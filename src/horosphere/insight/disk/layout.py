@@ -198,8 +198,10 @@ def start_of(space: Space, points: Tensor, seed: int) -> np.ndarray:
     squares = space.pairwise(landmarks).detach().double().square().numpy()
     means = squares.mean(0)
     values, vectors = np.linalg.eigh((means + means[:, None] - squares - squares.mean()) / 2)
-    # (means − squares to the landmarks)/2, projected on the two largest axes (de Silva and Tenenbaum, 2004).
-    axes = vectors[:, -2:] / np.sqrt(np.maximum(values[-2:], 1e-12 * max(values[-1], 1e-300)))
+    # (means − squares to the landmarks)/2, projected on the two largest axes (de Silva and Tenenbaum, 2004). Those have no
+    # mean, but where the points lie on a line: there the second is any vector, and would be magnified.
+    axes = vectors[:, -2:] - vectors[:, -2:].mean(0)
+    axes /= np.sqrt(np.maximum(values[-2:], 1e-6 * max(values[-1], 1e-300)))
     axes *= np.sign(axes[np.abs(axes).argmax(0), [0, 1]])  # a sign that does not hang on the solver
     blocks = [space.pairwise(block, landmarks).detach().double().square().numpy() for block in points.split(4096)]
     placed = np.concatenate([(means - block) / 2 @ axes for block in blocks])
