@@ -99,6 +99,6 @@ class ExplainConfig:
             data_options=(self.data_options, not self.data_options or self.data is not None, "none without --data"),
             tree_names=(self.tree_names, not self.tree_names or self.tree is not None, "none without --tree"),
             samples=(self.samples, self.samples >= 4, "4 or more"),
-            disk_points=(self.disk_points, self.disk_points >= 3, "3 or more"),
+            disk_points=(self.disk_points, self.disk_points >= 10, "10 or more"),
             **{name: (value, value >= 1, "1 or more") for name, value in whole.items()},
         )

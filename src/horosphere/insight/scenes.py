@@ -33,7 +33,7 @@ def scene_sheet(
         scale = min(wide / pixels.shape[1], 1 / pixels.shape[0]) * 0.96
         corner = ((wide - scale * pixels.shape[1]) / 2, top + (1 - scale * pixels.shape[0]) / 2)
         extent = (corner[0], corner[0] + scale * pixels.shape[1], corner[1] + scale * pixels.shape[0], corner[1])
-        axes.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, extent=extent, aspect="auto")
+        axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto")
         for box in boxes:
             _frame(axes, box, corner, scale, GREY, 1)
         for box, colour in zip(drawn, _VIEWS.values(), strict=True):

@@ -144,7 +144,9 @@ def show(axes: Axes, picture: np.ndarray, x: float, y: float, colour: str | None
     picture, left, top, side = picture.squeeze(), x + 0.03, y + 0.03, 0.94
     axes.imshow(
         picture,
-        cmap="gray" if picture.ndim == 2 else None,
+        cmap="gray",  # of grey images alone, on one scale for all
+        vmin=0,
+        vmax=255,
         interpolation="nearest" if max(picture.shape) < 64 else None,
         extent=(left, left + side, top + side, top),
         aspect="auto",
@@ -184,7 +186,7 @@ def box_sheet(panels: Sequence[tuple[np.ndarray, str, Sequence[BoxMark]]], colum
         for column, i in enumerate(line):
             image, title, marks = panels[i]
             axes = figure.add_subplot(grid[row, column])
-            axes.imshow(image.squeeze(), cmap="gray" if image.squeeze().ndim == 2 else None)
+            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
             axes.set_title(title, fontsize=9)
             axes.axis("off")
             for mark in marks:

@@ -5,7 +5,8 @@ import pytest
 
 from horosphere import insight
 from horosphere.evaluation import LabelTree
-from horosphere.insight.disk import unit_disk
+from horosphere.insight.disk import group_styles, unit_disk
+from horosphere.insight.disk.styles import look
 from horosphere.insight.disk.thumbnails import place_thumbnails
 from tests.insight.test_figures import png
 
@@ -71,6 +72,38 @@ def test_thumbnails_are_asked_only_for_what_is_drawn(channels):
     for position, picture in zip(asked, axes.images, strict=True):
         left, right, bottom, top = picture.get_extent()
         assert np.isclose((left + right) / 2 + 1j * (bottom + top) / 2, z[position])
+
+
+def test_a_group_looks_the_same_in_all_figures():
+    first, second = np.array(["a", "b", "c"] * 9), np.array(["d", "c", "c"] * 9)
+    styles = group_styles([first, second])
+    assert len(set(styles.values())) == 4 and len({look(number) for number in range(49)}) == 49
+    assert group_styles([second, np.array(["e"])], {"c": 2}) == {"c": 2, "d": 0, "e": 1}
+
+    def looks(axes):
+        keys = axes.get_legend().legend_handles
+        return {key.get_label(): (key.get_color(), key.get_marker()) for key in keys}
+
+    both = insight.draw_disks([insight.DiskPanel("", points(27), own) for own in (first, second)], 1.0, styles=styles)
+    alone = insight.draw_disks([insight.DiskPanel("", points(27), second)], 1.0, styles=styles)
+    images, _ = insight.draw_thumbnails(
+        insight.DiskPanel("", points(27), second), lambda _: np.zeros((2, 2, 1), np.uint8), 1.0, styles=styles
+    )
+    left, right = map(looks, both.axes)
+    assert right == looks(alone.axes[0]) == looks(images.axes[0]) and left["c"] == right["c"]
+    assert right == {name: look(styles[name]) for name in "cd"}
+
+
+def test_grey_images_keep_their_brightness():
+    figure, _ = insight.draw_thumbnails(
+        insight.DiskPanel("", points(9), np.full(9, "one")), lambda i: np.full((4, 4, 1), 20 * i + 40, np.uint8), 1.0
+    )
+    sheets = [
+        insight.image_sheet([("dark", [(np.full((4, 4), 30, np.uint8), "")])]),
+        insight.box_sheet([(np.full((4, 4, 1), 30, np.uint8), "", [])]),
+    ]
+    pictures = [picture for made in (figure, *sheets) for axes in made.axes for picture in axes.images]
+    assert len(pictures) > 3 and {picture.get_clim() for picture in pictures} == {(0, 255)}
 
 
 def test_shepard_diagrams_are_on_the_line_for_exact_distances():

@@ -4,10 +4,12 @@ A place in the disk is a complex number of modulus below 1, whatever the curvatu
 """
 
 from . import unit_disk
-from .drawing import DiskPanel, draw_disks, draw_shepard, draw_thumbnails
+from .drawing import DiskPanel, draw_disks, draw_thumbnails
 from .hyperboloid_umap import umap_layout
-from .layout import DiskLayout, flat_layout, stress_layout
+from .layout import DiskLayout, coincide, flat_layout, own_curvature, stress_layout
 from .quality import LayoutQuality, layout_quality
+from .shepard import draw_shepard
+from .styles import group_styles
 from .tree import DiskTree, disk_tree
 
 __all__ = [
@@ -15,12 +17,15 @@ __all__ = [
     "DiskPanel",
     "DiskTree",
     "LayoutQuality",
+    "coincide",
     "disk_tree",
     "draw_disks",
     "draw_shepard",
     "draw_thumbnails",
     "flat_layout",
+    "group_styles",
     "layout_quality",
+    "own_curvature",
     "stress_layout",
     "umap_layout",
     "unit_disk",

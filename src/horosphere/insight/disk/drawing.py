@@ -1,7 +1,6 @@
 """Drawing the Poincaré disk: its grid, points by group, a tree of geodesics, and thumbnails."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,17 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
-from ..figures import BLUE, GREEN, GREY, ORANGE, PURPLE
+from ..figures import GREY
 from . import unit_disk
+from .styles import frequent, group_styles, look
 from .thumbnails import place_thumbnails
 from .tree import DiskTree
 
-#: A colour and a marker each: of the first seven groups both differ, of 28 one of the two.
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", "#303030")
-_MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 _PALE, _INK = "#d9d9d9", "#4d4d4d"
-#: Groups that a legend names; the rest is grey.
-MOST_GROUPS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +36,14 @@ class DiskPanel:
     tree: DiskTree | None = None
 
 
-def draw_disks(panels: Sequence[DiskPanel], scale: float, *, what: str = "classes", side: float = 5.6) -> Figure:
+def draw_disks(
+    panels: Sequence[DiskPanel],
+    scale: float,
+    *,
+    what: str = "classes",
+    side: float = 5.6,
+    styles: Mapping[str, int] | None = None,
+) -> Figure:
     """Disks side by side, in the same coordinates, each with a legend of its most frequent groups; the others are grey.
 
     Args:
@@ -50,16 +52,17 @@ def draw_disks(panels: Sequence[DiskPanel], scale: float, *, what: str = "classe
             model's units.
         what: a word for the groups, in the plural.
         side: inches of a disk.
+        styles: of `group_styles`, where other figures show the same groups.
     """
-    shown = [_styles(panels[0], {})]
-    shown += [_styles(panel, shown[0]) for panel in panels[1:]]
-    keys = [_keys(panel, styles, what) for panel, styles in zip(panels, shown, strict=True)]
+    styles = group_styles((panel.groups for panel in panels), styles)
+    shown = [{name: styles[name] for name in frequent(panel.groups)} for panel in panels]
+    keys = [_keys(panel, own, what) for panel, own in zip(panels, shown, strict=True)]
     figure, all_axes = _disks(len(panels), side, keys, scale)
-    for axes, panel, styles in zip(all_axes, panels, shown, strict=True):
+    for axes, panel, own in zip(all_axes, panels, shown, strict=True):
         axes.set_title(panel.title, fontsize=12, pad=2)
-        _points(axes, panel, styles)
+        _points(axes, panel, own)
         if panel.tree is not None:
-            _draw_tree(axes, panel.tree, styles)
+            _draw_tree(axes, panel.tree, own)
     return figure
 
 
@@ -71,6 +74,7 @@ def draw_thumbnails(
     what: str = "classes",
     side: float = 9.0,
     seed: int = 0,
+    styles: Mapping[str, int] | None = None,
 ) -> tuple[Figure, int]:
     """The disk with images where their points are, framed in the colour of their group, and how many fit.
 
@@ -80,39 +84,25 @@ def draw_thumbnails(
     Args:
         panel: the points; its tree is not drawn.
         image: position in the panel → uint8 (H, W, C), asked of those that are drawn alone.
+        styles: as for `draw_disks`.
     """
     z, groups = panel.z, panel.groups
     sides = np.clip(0.16 * (1 - np.abs(z) ** 2), 0.042, 0.105)
     chosen = place_thumbnails(z, sides, np.random.default_rng(seed).permutation(len(z)), gap=0.004)
-    styles = _styles(panel, {})
-    figure, (axes,) = _disks(1, side, [_keys(panel, styles, what)], scale)
+    styles = group_styles([groups], styles)
+    shown = {name: styles[name] for name in frequent(groups)}
+    figure, (axes,) = _disks(1, side, [_keys(panel, shown, what)], scale)
     axes.set_title(panel.title, fontsize=12, pad=2)
-    _points(axes, panel, styles, size=4)
+    _points(axes, panel, shown, size=4)
     for position in chosen:
         picture, half = image(position).squeeze(), sides[position] / 2
         x, y = z[position].real, z[position].imag
-        colour = _style(styles[groups[position]])[0] if groups[position] in styles else GREY
+        colour = look(shown[groups[position]])[0] if groups[position] in shown else GREY
         extent = (x - half, x + half, y - half, y + half)
-        axes.imshow(picture, cmap="gray" if picture.ndim == 2 else None, extent=extent, aspect="auto", zorder=5)
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", zorder=5)
         axes.add_patch(Rectangle((x - half, y - half), 2 * half, 2 * half, fill=False, edgecolor=colour, lw=1.3, zorder=6))
     axes.set(xlim=(-1.03, 1.03), ylim=(-1.03, 1.03), aspect="equal")
     return figure, len(chosen)
-
-
-def _styles(panel: DiskPanel, before: dict[str, int]) -> dict[str, int]:
-    """group → number of its style: those of the panel before where it has them, and for others the first that is free."""
-    counts = Counter(name for name in panel.groups.tolist() if name)
-    frequent = sorted(name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_GROUPS])
-    styles = {name: before[name] for name in frequent if name in before}
-    taken = set(styles.values())
-    free = (number for number in range(MOST_GROUPS) if number not in taken)
-    return styles | {name: next(free) for name in frequent if name not in styles}
-
-
-def _style(number: int) -> tuple[str, str]:
-    """Colour and marker."""
-    kinds = len(_COLOURS)
-    return _COLOURS[number % kinds], _MARKERS[(number + number // kinds) % kinds]
 
 
 def _disks(count: int, side: float, keys: Sequence[Sequence[Line2D]], scale: float) -> tuple[Figure, list[Axes]]:
@@ -188,7 +178,7 @@ def _points(axes: Axes, panel: DiskPanel, styles: dict[str, int], size: float | 
     for layer in np.array_split(order, 4):
         for name, number in styles.items():
             chosen = layer[panel.groups[layer] == name]
-            colour, marker = _style(number)
+            colour, marker = look(number)
             own = size * (0.8 if marker in "sD" else 1)
             axes.scatter(
                 panel.z[chosen].real,
@@ -214,7 +204,7 @@ def _draw_tree(axes: Axes, tree: DiskTree, styles: dict[str, int]) -> None:
         colours = []
         for i in chosen:
             named = over[i] if leaves else tree.names[below[i]]
-            colours.append(_style(styles[named])[0] if named in styles else "#8c8c8c")
+            colours.append(look(styles[named])[0] if named in styles else "#8c8c8c")
         axes.add_collection(
             LineCollection(
                 [np.column_stack([arcs[i].real, arcs[i].imag]) for i in chosen],
@@ -227,7 +217,7 @@ def _draw_tree(axes: Axes, tree: DiskTree, styles: dict[str, int]) -> None:
         )
     for node in np.flatnonzero(tree.level > 0):
         named = tree.names[node]
-        colour, marker = _style(styles[named]) if named in styles else (_INK, "o")
+        colour, marker = look(styles[named]) if named in styles else (_INK, "o")
         axes.scatter(
             tree.z[node].real,
             tree.z[node].imag,
@@ -242,7 +232,7 @@ def _draw_tree(axes: Axes, tree: DiskTree, styles: dict[str, int]) -> None:
 
 def _keys(panel: DiskPanel, styles: dict[str, int], what: str) -> list[Line2D]:
     """What the legend says of each group, and of the rest."""
-    keys = [_key(_short(name), *_style(number)) for name, number in styles.items()]
+    keys = [_key(_short(name), *look(number)) for name, number in styles.items()]
     rest = set(panel.groups.tolist()) - set(styles)
     if not rest:
         return keys
@@ -255,23 +245,3 @@ def _short(name: str, most: int = 18) -> str:
 
 def _key(name: str, colour: str, marker: str) -> Line2D:
     return Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=6.5, label=name)
-
-
-def draw_shepard(panels: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
-    """Distances in pictures against those in the model, as Shepard's diagrams: (title, found (m,), wanted (m,)) each.
-
-    Distances of a picture are in the model's units, by the factor that fits best; on the line it would be exact.
-    """
-    figure = Figure(figsize=(4.3 * len(panels), 4.1), layout="constrained", dpi=110)
-    for number, (title, found, wanted) in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), number + 1)
-        found = found * (found @ wanted) / max(found @ found, 1e-300)
-        end = max(np.quantile(found, 0.999), np.quantile(wanted, 0.999), 1e-12) * 1.03
-        axes.hexbin(wanted, found, gridsize=45, extent=(0, end, 0, end), bins="log", cmap="Blues", linewidths=0.1, mincnt=1)
-        axes.plot([0, end], [0, end], color=ORANGE, lw=1.4, ls="--")
-        axes.set(xlim=(0, end), ylim=(0, end), aspect="equal")
-        axes.set_title(title, fontsize=11)
-        axes.set_xlabel(f"distance in the model ({len(found):,} pairs)")
-        axes.set_ylabel("distance in the picture")
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure

@@ -4,13 +4,15 @@ import warnings
 from importlib.util import find_spec
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ...errors import InputError
+from ...evaluation import nearest
 from ...spaces import Space
 from . import unit_disk
 from .layout import DiskLayout, start_of
-from .quality import layout_quality, nearest
+from .quality import layout_quality
 
 
 def umap_layout(space: Space, points: Tensor, *, neighbours: int = 15, seed: int = 0, progress: bool = False) -> DiskLayout:
@@ -30,7 +32,8 @@ def umap_layout(space: Space, points: Tensor, *, neighbours: int = 15, seed: int
 
     k = min(neighbours, len(points) - 1)
     everyone = np.arange(len(points))
-    distances, positions = nearest(space, points, k - 1, everyone)
+    positions = np.concatenate([near for _, near in nearest(points, space, k - 1)])
+    distances = np.stack([space.distance(points, points[own]).detach().numpy() for own in torch.from_numpy(positions.T)], 1)
     # UMAP counts a point as its own first neighbour.
     graph = np.column_stack([everyone, positions]), np.column_stack([np.zeros(len(points)), distances])
     start = start_of(space, points, seed)
@@ -52,4 +55,4 @@ def umap_layout(space: Space, points: Tensor, *, neighbours: int = 15, seed: int
     z = (xy[:, 0] + 1j * xy[:, 1]) / (1 + np.sqrt(1 + np.square(xy).sum(1)))
     z = unit_disk.recentre(z, unit_disk.mean(z))
     fit = layout_quality(space, points, z, seed=seed)
-    return DiskLayout(z, float(fit.found @ fit.found / max(fit.found @ fit.wanted, 1e-300)), "mean")
+    return DiskLayout(z, float(fit.found @ fit.found / max(fit.found @ fit.wanted, 1e-300)), "mean", "fit")

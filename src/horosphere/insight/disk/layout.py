@@ -17,15 +17,22 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...errors import InputError
-from ...spaces import Mixed, Space
+from ...spaces import Hyperbolic, Mixed, Space
 from . import unit_disk
 
 #: Steps of a layout and of a trial, the share in which they shrink to nothing, and the points that all meet in a step.
 _STEPS, _TRIAL, _COOLING, _PARTNERS = 300, 100, 0.7, 32
 #: Points on which the scale is tried, and of which the start is made.
 _SAMPLE = 500
-#: 95 % of the points should lie within this distance of the centre, where the coordinate is 0.94.
+#: 95 % of the points should lie within this distance of the centre, where the coordinate is 0.94; at the space's own
+#: curvature, which is not ours to choose, within twice that, where it is 0.998.
 _REACH = 3.5
+#: Scales tried, as powers of 2 below the one that fills the disk, and how near the best may be to an end to count as there.
+_FLATTEST, _AT_END = -3.5, 0.1
+#: The space's own curvature is taken where its stress is at most this factor of the least, and this much more.
+_CLOSE, _SLACK = 1.1, 0.01
+#: Points whose coordinates differ by a smaller share of the largest are one point, rounded.
+_SAME = 1e-6
 #: Radii whose 5 and 95 % quantiles are closer than this share are all the same.
 _VARIES = 0.01
 
@@ -38,11 +45,15 @@ class DiskLayout:
         z: (n,) complex, inside the unit circle.
         scale: distance in the unit disk, of curvature −1, that one unit of the space's distance becomes.
         centre: what lies at 0: "origin", the space's own, or "mean", the points' Karcher mean.
+        chosen: what chose the scale, and with it the curvature: "space", its own curvature; "stress", which was least there;
+            "most curved" or "flattest", an end of what was tried, so that it says nothing of the points' curvature; "fit",
+            the factor between the picture's distances and the space's.
     """
 
     z: np.ndarray
     scale: float
     centre: str
+    chosen: str
 
     @property
     def curvature(self) -> float:
@@ -70,22 +81,25 @@ def stress_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool
     """The layout of points (n, p) of least distance stress, from a start by classical scaling.
 
     The curvature of the disk is the one, of those tried on a sample, whose layout has the least stress; it is bounded so
-    that the points stay apart from the boundary. Where every part of the space has an origin and the radius varies, that is
-    the centre, and the distance to it weighs as much as those to all other points together, so that the radius in the
-    picture means the radius in the space. Elsewhere the centre is the points' Karcher mean.
+    that the points stay apart from the boundary. Points of many dimensions want all the room that curvature gives, so the
+    bound is often what chose it (`DiskLayout.chosen`). A hyperbolic space's own curvature is taken instead where its stress
+    is close to the least. Where every part of the space has an origin and the radius varies, that is the centre, and the
+    distance to it weighs as much as those to all other points together, so that the radius in the picture means the radius
+    in the space. Elsewhere the centre is the points' Karcher mean.
 
     Raises InputError for fewer than three points, or points that are not finite.
     """
     radii = _checked_radii(space, points)
-    rng = np.random.default_rng(seed)
+    points, rng = points.double(), np.random.default_rng(seed)
     start = start_of(space, points, seed)
     sample = rng.permutation(len(points))[:_SAMPLE]
     some = points[torch.from_numpy(sample)]
-    distances = space.pairwise(some).detach().double().numpy()
+    distances = space.pairwise(some).detach().numpy()
     upper = distances[np.triu_indices(len(some), 1)]
     spread = max(np.quantile(upper, 0.95) / 2, 0.0 if radii is None else np.quantile(radii, 0.95))
-    if spread == 0:  # all points coincide
-        return DiskLayout(np.zeros(len(points), complex), 1.0, "mean" if radii is None else "origin")
+    spread = spread or upper.max()  # few points apart from the rest
+    if spread == 0 or coincide(points):
+        return DiskLayout(np.zeros(len(points), complex), 1.0, "mean" if radii is None else "origin", "fit")
 
     def laid(scale: float, chosen: np.ndarray, some: Tensor, steps: int, bar: tqdm | None) -> np.ndarray:
         own = None if radii is None else scale * radii[chosen]
@@ -93,17 +107,28 @@ def stress_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool
         return _relax(_DISK, space, some, first, scale, own, np.random.default_rng(seed), steps, bar)
 
     def stress(exponent: float) -> float:
-        z = laid(_REACH / spread * 2**exponent, sample, some, _TRIAL, None)
+        z = laid(_REACH / spread * 2.0**exponent, sample, some, _TRIAL, None)
         found = unit_disk.distance(z[:, None], z)[np.triu_indices(len(z), 1)]
         return kruskal_stress(found, upper)
 
     with tqdm(total=_STEPS, desc="disk", unit="step", disable=not progress, leave=False) as bar:
-        best = minimize_scalar(stress, bounds=(-3.5, 0), method="bounded", options={"maxiter": 10, "xatol": 0.05})
-        scale = float(_REACH / spread * 2**best.x)
+        best = minimize_scalar(stress, bounds=(_FLATTEST, 0), method="bounded", options={"maxiter": 10, "xatol": 0.05})
+        scale, chosen = float(_REACH / spread * 2**best.x), _end(best.x)
+        own = own_curvature(space)
+        own_scale = np.inf if own is None else own**0.5
+        fill = own_scale * spread / _REACH
+        if fill <= 2 and stress(np.log2(fill)) <= _CLOSE * best.fun + _SLACK:
+            scale, chosen = own_scale, "space"
         z = laid(scale, np.arange(len(points)), points, _STEPS, bar)
     if radii is None:
         z = unit_disk.recentre(z, unit_disk.mean(z))
-    return DiskLayout(z, scale, "mean" if radii is None else "origin")
+    return DiskLayout(z, scale, "mean" if radii is None else "origin", chosen)
+
+
+def _end(exponent: float) -> str:
+    if exponent > -_AT_END:
+        return "most curved"
+    return "flattest" if exponent < _FLATTEST + _AT_END else "stress"
 
 
 def flat_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool = False) -> np.ndarray:
@@ -112,6 +137,9 @@ def flat_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool =
     Raises InputError as it does.
     """
     radii = _checked_radii(space, points)
+    if coincide(points):
+        return np.zeros(len(points), complex)
+    points = points.double()
     start = start_of(space, points, seed)
     with tqdm(total=_STEPS, desc="flat", unit="step", disable=not progress, leave=False) as bar:
         return _relax(_FLAT, space, points, start, 1.0, radii, np.random.default_rng(seed), _STEPS, bar)
@@ -120,12 +148,30 @@ def flat_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool =
 def radii_from_origin(space: Space, points: Tensor) -> np.ndarray | None:
     """Distances of points (n, p) to the origin (n,), or None where some part of the space has none, or they are all the same
     (a fixed radius, or all at the clip), so that a picture would spend a dimension on showing nothing."""
-    parts = zip(space.parts, space.weights, strict=True) if isinstance(space, Mixed) else [(space, 1.0)]
-    if not all(part.has_origin for part, weight in parts if weight):
+    if not all(part.has_origin for part, _ in _active(space)):
         return None
     radii = space.radius(points).detach().double().numpy()
     low, high = np.quantile(radii, (0.05, 0.95))
     return radii if high - low > _VARIES * high else None
+
+
+def own_curvature(space: Space) -> float | None:
+    """c of a space that is hyperbolic and nothing else, in units of its distance; None for any other."""
+    parts = _active(space)
+    if len(parts) > 1 or not isinstance(parts[0][0], Hyperbolic):
+        return None
+    return parts[0][0].curvature / parts[0][1] ** 2
+
+
+def coincide(points: Tensor) -> bool:
+    """Whether points (n, p) are all one, to rounding."""
+    return bool((points - points[:1]).abs().max() <= _SAME * points.abs().max())
+
+
+def _active(space: Space) -> list[tuple[Space, float]]:
+    """The parts that count, with their weights."""
+    parts = zip(space.parts, space.weights, strict=True) if isinstance(space, Mixed) else [(space, 1.0)]
+    return [(part, weight) for part, weight in parts if weight]
 
 
 def kruskal_stress(found: np.ndarray, wanted: np.ndarray) -> float:
@@ -152,8 +198,10 @@ def start_of(space: Space, points: Tensor, seed: int) -> np.ndarray:
     squares = space.pairwise(landmarks).detach().double().square().numpy()
     means = squares.mean(0)
     values, vectors = np.linalg.eigh((means + means[:, None] - squares - squares.mean()) / 2)
-    # (means − squares to the landmarks)/2, projected on the two largest axes (de Silva and Tenenbaum, 2004).
-    axes = vectors[:, -2:] / np.sqrt(np.maximum(values[-2:], 1e-12 * max(values[-1], 1e-300)))
+    # (means − squares to the landmarks)/2, projected on the two largest axes (de Silva and Tenenbaum, 2004). Those have no
+    # mean, but where the points lie on a line: there the second is any vector, and would be magnified.
+    axes = vectors[:, -2:] - vectors[:, -2:].mean(0)
+    axes /= np.sqrt(np.maximum(values[-2:], 1e-6 * max(values[-1], 1e-300)))
     axes *= np.sign(axes[np.abs(axes).argmax(0), [0, 1]])  # a sign that does not hang on the solver
     blocks = [space.pairwise(block, landmarks).detach().double().square().numpy() for block in points.split(4096)]
     placed = np.concatenate([(means - block) / 2 @ axes for block in blocks])
@@ -177,7 +225,9 @@ def _relax(
         wanted = space.pairwise(points, points[torch.from_numpy(others)]).detach().double().numpy()
         found, direction = plane.towards(z[:, None], z[others])
         # Under a twentieth of the mean, distances are all near: they should not outweigh everything.
-        weights = np.maximum(wanted, max(0.05 * wanted.mean(), 1e-300)) ** -2.0
+        if not (mean := wanted.mean()) > 0:  # all coincide, and there is nowhere to go
+            return np.zeros_like(z)
+        weights = np.maximum(wanted / mean, 0.05) ** -2.0
         weights[others, np.arange(len(others))] = 0
         move, mass = (weights * (found - scale * wanted) * direction).sum(1), weights.sum(1)
         if radii is not None:
