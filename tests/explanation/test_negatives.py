@@ -86,7 +86,7 @@ def test_a_sphere_alone_has_nothing_to_be_compared_with():
 def test_geometries_that_agree_have_no_sheet():
     section = negatives(made(Hyperbolic(radius=1.0), encodings=False), OPTIONS, False)
     assert section.numbers["shown"] == [] and [picture.name for picture in of_kind(section, Picture)] == ["weights"]
-    assert any("no sheet of images" in block for block in of_kind(section, str))
+    assert any("no sheet shows them" in block for block in of_kind(section, str))
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,20 @@ def test_a_mixture_is_weighed_at_the_temperature_of_its_run():
     assert "trained at τ = 0.5, on the distance of the whole space, 10 D(sphere) + 15 D(hyperbolic)" in words
     assert marked(section) == [("mixture", "0.5 (trained)")]
     assert list(section.numbers["geometries"]["mixture"]["weights"]) == ["0.05", "0.2", "0.5"]
+
+
+def test_geometries_are_matched_with_the_trained_one():
+    section = section_of(
+        Mixed([Sphere(), Hyperbolic(radius=1.0)], weights=[10, 0], learnable_weights=False), temperature=0.5
+    )
+    matched = json.loads(json.dumps(section.numbers["matched"], allow_nan=False))
+    # With no weight on the ball the mixture is ten spheres.
+    assert matched["geometry"] == "mixture" and matched["temperatures"]["sphere"] == pytest.approx(0.05, rel=1e-3)
+    own = section.numbers["geometries"]["mixture"]["weights"]["0.5"]["effective"]["median"]
+    assert matched["effective"] == pytest.approx(own, rel=1e-4)
+    assert any(
+        f"mixture weighs {own:.1f} negatives" in block and "sphere at τ = 0.05" in block for block in of_kind(section, str)
+    )
 
 
 def test_a_temperature_given_already_is_weighed_once():

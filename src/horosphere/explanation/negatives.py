@@ -17,6 +17,8 @@ from .subject import NotHere, Subject
 _HARDEST, _SHOWN = 6, 4
 #: Of the k hardest negatives, the share of the weight is told.
 _SHARES = (1, 6, 10, 100)
+#: Distances held while temperatures are matched, at most: of fewer anchors where there are more.
+_HELD = 2**24
 #: Where at least this share of the anchors agrees, something is said of the geometry.
 _MOST = 0.75
 
@@ -68,6 +70,9 @@ def negatives(subject: Subject, options: ExplainConfig, progress: bool) -> Secti
     }
     if trained:
         numbers["trained_at"] = trained
+    if trained and len(found) > 1:
+        words, numbers["matched"] = _matched(subject, anchors, trained)
+        blocks.append(words)
     if len(found) > 1:
         pair = _pair(subject, found)
         blocks += [*_findings(found, pair), _overlap_table(found)]
@@ -77,7 +82,9 @@ def negatives(subject: Subject, options: ExplainConfig, progress: bool) -> Secti
             if len(shown):
                 blocks.append(_sheet(subject, found, pair, shown))
             else:
-                blocks.append("They agree on every anchor, so that no sheet of images could show a difference.")
+                blocks.append(
+                    f"Under {pair[0]} and {pair[1]} every anchor has the same hardest negatives: no sheet shows them."
+                )
             numbers["shown"] = [str(subject.ids[anchor]) for anchor in anchors[shown]]
     return Section("Negatives", blocks, numbers)
 
@@ -109,6 +116,20 @@ def _training(subject: Subject, trained: Mapping[str, float]) -> str:
         f"{words}, on the distance of the whole space, {shares}: in it a part counts with weight · D/τ. No loss saw a part "
         "alone, which has D/τ here."
     )
+
+
+def _matched(subject: Subject, anchors: np.ndarray, trained: Mapping[str, float]) -> tuple[str, dict]:
+    """At which temperature each geometry weighs as many negatives as the first that was trained does at its own."""
+    first, own = next(iter(trained.items()))
+    some = anchors[:: -(-len(anchors) * len(subject) // _HELD)]
+    ways = {name: (space, points) for name, (_, space, points) in subject.ways.items()}
+    number, others = insight.matched_temperatures(ways, subject.labels, some, first, own)
+    told = [f"{name} at {'no τ' if tau is None else f'τ = {tau:.3g}'}" for name, tau in others.items()]
+    words = (
+        f"At its own τ = {own:g} {first} weighs {_count(number)} negatives, in the median of {len(some):,} anchors. As many "
+        f"are weighed by {', '.join(told)}: there geometries differ in which negatives are hard, not in how many."
+    )
+    return words, {"geometry": first, "temperature": own, "effective": number, "temperatures": others}
 
 
 def _weights_table(found: Mapping[str, Negatives], trained: Mapping[str, float]) -> Table:
