@@ -49,6 +49,13 @@ def test_with_labels_the_own_class_is_left_out(space, split, monkeypatch):
     assert sorted(seen) == sorted(queries.tolist())
 
 
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_one_query_whose_class_the_gallery_lacks(space):
+    x, others = points_of(space), np.setdiff1d(np.arange(120), [70])
+    ((asked, found),) = nearest(x, space, 3, queries=[70], gallery=others)
+    assert asked.tolist() == [70] and found[0].tolist() == reference(space, x, 70, others, 3).tolist()
+
+
 def test_labels_that_leave_too_little_are_refused():
     with pytest.raises(InputError, match="expected 1 to 20, a query's own class left out"):
         nearest(points_of(Sphere()), Sphere(), 21, labels=(np.arange(120) >= 20).astype(int))

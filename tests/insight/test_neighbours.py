@@ -12,7 +12,7 @@ from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Space, Sphere
 
 
 def answers(space: Space, points: torch.Tensor, labels: np.ndarray, queries=None, gallery=None) -> insight.Answers:
-    report = evaluate_retrieval(points, labels, space, (1,), queries=queries, gallery=gallery, bootstrap=0)
+    report = evaluate_retrieval(points, labels, space, (1,), queries=queries, gallery=gallery, map_at_r=False, bootstrap=0)
     return insight.answers(report, space, points, labels, gallery)
 
 

@@ -19,6 +19,7 @@ _SHOWN = 3
 def neighbours(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
     """What each geometry finds first, and the best and worst queries with their nearest images."""
     headline, (_, space, points) = next(iter(subject.ways.items()))
+    superclasses = _superclasses(subject)
     try:
         found = {
             name: evaluate_retrieval(
@@ -28,6 +29,7 @@ def neighbours(subject: Subject, options: ExplainConfig, progress: bool) -> Sect
                 (1,),
                 queries=subject.queries,
                 gallery=subject.gallery,
+                map_at_r=superclasses is not None,  # with which come the nearest images
                 bootstrap=0,
                 progress=progress,
             )
@@ -37,7 +39,6 @@ def neighbours(subject: Subject, options: ExplainConfig, progress: bool) -> Sect
     except InputError as error:
         raise NotHere(str(error)) from None
     gallery = np.arange(len(subject)) if subject.gallery is None else subject.gallery
-    superclasses = _superclasses(subject)
     numbers = {
         name: _numbers(each, first, subject.labels, superclasses, options, own=name == headline)
         for name, each in found.items()

@@ -53,7 +53,7 @@ def answers(
     *,
     progress: bool = False,
 ) -> Answers:
-    """The margins of what `evaluate_retrieval` found for the same points (n, p), labels (n,) and gallery, with MAP@R.
+    """The margins of what `evaluate_retrieval` found for the same points (n, p), labels (n,) and gallery.
 
     Distances are those of `space.distance` in float64, so that copies of an image are exactly as far away.
 
@@ -63,20 +63,26 @@ def answers(
     found = report.per_query
     queries, rank, labels = found["index"], found["rank"], np.asarray(labels)
     searched = np.arange(len(points)) if gallery is None else np.asarray(gallery)
-    near = nearest(points, space, 1, labels=labels, queries=queries, gallery=searched, progress=progress)
-    wrong = np.empty(len(points), np.int64)
-    for asked, others in near:
-        wrong[asked] = others[:, 0]
+
+    def found_first(asked: NDArray, labels: NDArray | None) -> NDArray:
+        first = np.empty(len(points), np.int64)
+        if len(asked):
+            for some, near in nearest(points, space, 1, labels=labels, queries=asked, gallery=searched, progress=progress):
+                first[some] = near[:, 0]
+        return first[asked]
+
     truth = Truth(space, points)
 
     def apart(query: NDArray, item: NDArray) -> NDArray:
         return truth.distance(torch.from_numpy(query), torch.from_numpy(item)).numpy()
 
-    # Where the answer is right, the nearest of all is the nearest of its class.
-    right = apart(queries, found["nearest"])
+    wrong, right = apart(queries, found_first(queries, labels)), np.empty(len(queries))
+    # Where the answer is right, the nearest of its class is as near as the nearest of all.
+    answered = queries[rank == 0]
+    right[rank == 0] = apart(answered, found_first(answered, None))
     members = {label: searched[labels[searched] == label] for label in np.unique(labels[queries[rank > 0]])}
     for place in np.flatnonzero(rank > 0):
         own = members[labels[queries[place]]]
         own = own[own != queries[place]]
         right[place] = apart(np.full_like(own, queries[place]), own).min()
-    return Answers(queries, found["label"], rank, apart(queries, wrong[queries]) - right)
+    return Answers(queries, found["label"], rank, wrong - right)
