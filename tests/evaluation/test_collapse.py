@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from horosphere.errors import InputError
 from horosphere.evaluation import alignment, effective_negatives, effective_rank, uniformity
+from horosphere.evaluation.negatives import effective_number
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
 FIGURES = {"rank": effective_rank, "uniformity": uniformity}
@@ -107,6 +108,18 @@ def test_effective_negatives_are_kish_s_number_of_their_weights(space):
         expected.append((number, number / len(others)))
     found = effective_negatives(space, points, labels, 0.3, torch.tensor([2, 5, 9]))
     assert found == pytest.approx(tuple(torch.tensor(expected).mean(0).tolist()), rel=1e-3)
+
+
+def test_the_effective_number_has_no_scale_and_does_not_overflow():
+    logits = torch.randn(5, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    logits[2, 3:] = -torch.inf
+    p = logits.exp()
+    expected = p.sum(1).square() / p.square().sum(1)
+    for shift in (0.0, 900.0, -900.0):
+        given = logits + shift
+        torch.testing.assert_close(effective_number(given), expected)
+        assert torch.equal(given, logits + shift)  # it is left as it was
+    assert effective_number(torch.tensor([[3.0, -torch.inf], [7.0, 7.0]])).tolist() == [1, 2]
 
 
 def test_effective_negatives_from_one_to_all():

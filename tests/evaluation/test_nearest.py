@@ -35,6 +35,34 @@ def test_nearest_is_the_order_of_float64(space, dtype, split):
     assert sorted(seen) == sorted(queries.tolist())
 
 
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+@pytest.mark.parametrize("split", [None, (np.arange(70)[::-1].copy(), np.arange(40, 120))])
+def test_with_labels_the_own_class_is_left_out(space, split, monkeypatch):
+    monkeypatch.setattr(__import__(nearest.__module__, fromlist=["_SIDE"]), "_SIDE", 16)
+    labels, x, seen = np.random.default_rng(0).integers(-3, 3, 120), points_of(space), []
+    queries, gallery = split or (np.arange(120), np.arange(120))
+    for asked, found in nearest(x, space, 5, labels=labels, queries=queries, gallery=gallery):
+        seen += asked.tolist()
+        for query, row in zip(asked, found, strict=True):
+            others = gallery[labels[gallery] != labels[query]]
+            assert row.tolist() == reference(space, x, int(query), others, 5).tolist()
+    assert sorted(seen) == sorted(queries.tolist())
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_one_query_whose_class_the_gallery_lacks(space):
+    x, others = points_of(space), np.setdiff1d(np.arange(120), [70])
+    ((asked, found),) = nearest(x, space, 3, queries=[70], gallery=others)
+    assert asked.tolist() == [70] and found[0].tolist() == reference(space, x, 70, others, 3).tolist()
+
+
+def test_labels_that_leave_too_little_are_refused():
+    with pytest.raises(InputError, match="expected 1 to 20, a query's own class left out"):
+        nearest(points_of(Sphere()), Sphere(), 21, labels=(np.arange(120) >= 20).astype(int))
+    with pytest.raises(InputError, match="120 points but 9 labels"):
+        nearest(points_of(Sphere()), Sphere(), 1, labels=np.arange(9))
+
+
 def test_blocks_do_not_change_what_is_nearest(monkeypatch):
     from horosphere.evaluation import nearest as function
 

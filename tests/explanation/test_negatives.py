@@ -1,13 +1,14 @@
 """The section on negatives says what the numbers carry."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from horosphere.config import ExplainConfig, PointsConfig
+from horosphere.config import Config, ExplainConfig, PairwiseConfig, PointsConfig, ProxyAnchorConfig
 from horosphere.data import save_arrays
 from horosphere.explanation import NotHere, Subject, explain
 from horosphere.explanation.negatives import negatives
@@ -82,6 +83,78 @@ def test_a_sphere_alone_has_nothing_to_be_compared_with():
     assert "compared" not in section.numbers and len(of_kind(section, Table)) == 1
 
 
+def test_geometries_that_agree_have_no_sheet():
+    section = negatives(made(Hyperbolic(radius=1.0), encodings=False), OPTIONS, False)
+    assert section.numbers["shown"] == [] and [picture.name for picture in of_kind(section, Picture)] == ["weights"]
+    assert any("no sheet shows them" in block for block in of_kind(section, str))
+
+
+@dataclass(frozen=True)
+class OfRun:
+    """What the section reads of a run."""
+
+    config: Config
+
+
+def section_of(space: Space, **loss):
+    return negatives(made(space, run=OfRun(Config(loss=PairwiseConfig(**loss)))), OPTIONS, False)
+
+
+def words_and_panels(section):
+    words, picture = section.blocks[0], next(block for block in section.blocks if isinstance(block, Picture))
+    assert "which no loss ever saw" in picture.caption
+    return words, [axes.get_title() for axes in picture.figure.axes]
+
+
+def marked(section) -> list[tuple[str, str]]:
+    return [(row[0], row[1]) for row in of_kind(section, Table)[0].rows if "(trained)" in row[1]]
+
+
+def test_a_mixture_is_weighed_at_the_temperature_of_its_run():
+    section = section_of(Mixed([Sphere(), Hyperbolic(radius=1.0)], weights=[10, 15]), temperature=0.5)
+    words, panels = words_and_panels(section)
+    assert panels == ["τ = 0.05", "τ = 0.2", "τ = 0.5"] and section.numbers["trained_at"] == {"mixture": 0.5}
+    assert "trained at τ = 0.5, on the distance of the whole space, 10 D(sphere) + 15 D(hyperbolic)" in words
+    assert marked(section) == [("mixture", "0.5 (trained)")]
+    assert list(section.numbers["geometries"]["mixture"]["weights"]) == ["0.05", "0.2", "0.5"]
+
+
+def test_geometries_are_matched_with_the_trained_one():
+    section = section_of(
+        Mixed([Sphere(), Hyperbolic(radius=1.0)], weights=[10, 0], learnable_weights=False), temperature=0.5
+    )
+    matched = json.loads(json.dumps(section.numbers["matched"], allow_nan=False))
+    # With no weight on the ball the mixture is ten spheres.
+    assert matched["geometry"] == "mixture" and matched["temperatures"]["sphere"] == pytest.approx(0.05, rel=1e-3)
+    own = section.numbers["geometries"]["mixture"]["weights"]["0.5"]["effective"]["median"]
+    assert matched["effective"] == pytest.approx(own, rel=1e-4)
+    assert any(
+        f"mixture weighs {own:.1f} negatives" in block and "sphere at τ = 0.05" in block for block in of_kind(section, str)
+    )
+
+
+def test_a_temperature_given_already_is_weighed_once():
+    section = section_of(Sphere(), temperature=0.2)
+    words, panels = words_and_panels(section)
+    assert panels == ["τ = 0.05", "τ = 0.2"] and "trained at τ = 0.2." in words
+    assert marked(section) == [("sphere", "0.2 (trained)")]
+
+
+def test_losses_of_their_own_have_their_temperatures():
+    section = section_of(Mixed([Sphere(), Hyperbolic()]), mixing="losses", part_temperatures=(0.1, 0.2))
+    words, panels = words_and_panels(section)
+    assert panels == ["τ = 0.05", "τ = 0.1", "τ = 0.2"] and "a loss a part, sphere at τ = 0.1 and hyperbolic" in words
+    assert marked(section) == [("sphere", "0.1 (trained)"), ("hyperbolic", "0.2 (trained)")]
+    shared = section_of(Mixed([Sphere(), Hyperbolic()]), mixing="losses", temperature=0.3)
+    assert shared.numbers["trained_at"] == {"sphere": 0.3, "hyperbolic": 0.3}
+
+
+def test_other_losses_have_no_temperature_of_their_own():
+    section = negatives(made(Sphere(), run=OfRun(Config(loss=ProxyAnchorConfig()))), OPTIONS, False)
+    assert words_and_panels(section)[1] == ["τ = 0.05", "τ = 0.2"] and marked(section) == []
+    assert "trained_at" not in section.numbers and "trained at" not in section.blocks[0]
+
+
 @pytest.mark.parametrize(("classes", "images", "words"), [(1, 4, "one class"), (5, 1, "no positives")])
 def test_what_is_missing_is_said(classes, images, words):
     with pytest.raises(NotHere, match=words):
@@ -98,6 +171,6 @@ def test_a_file_of_points_is_explained(tmp_path):
     document, folder = explain(options, progress=False)
     assert [section.heading for section in document.sections] == ["Neighbours", "Negatives"]
     found = json.loads((folder / "explain.json").read_text())["sections"]
-    assert "no images" in found["neighbours"]["not_here"]
+    assert "sphere" in found["neighbours"]["geometries"]
     assert list(found["negatives"]["geometries"]["sphere"]["weights"]) == ["0.5"]
     assert (folder / "weights.svg").exists() and "Negatives" in (folder / "report.html").read_text()

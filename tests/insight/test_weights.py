@@ -240,6 +240,22 @@ def test_a_square_matrix_of_many_points_is_refused():
     assert insight.negative_weights(Sphere(), points, torch.arange(20_002) % 2, anchors=[0]).shape == (1, 20_002)
 
 
+def test_matched_temperatures_give_the_same_effective_number():
+    points, labels = batch(Sphere(), n=60, classes=10)
+    ball = Hyperbolic(curvature=1.0)
+    ways = {"sphere": (Sphere(), points), "ball": (ball, ball(2 * points)), "copies": (Sphere(), points[:1].expand(60, -1))}
+    anchors = np.arange(0, 60, 3)
+    number, found = insight.matched_temperatures(ways, labels, anchors, "sphere", 0.2)
+    sphere = insight.weigh_negatives(Sphere(), points, labels, [0.2], anchors)
+    assert number == pytest.approx(np.median(sphere.weights[0.2].effective), rel=1e-5) and list(found) == ["ball", "copies"]
+    matched = insight.weigh_negatives(*ways["ball"], labels, [found["ball"]], anchors)
+    assert np.median(matched.weights[found["ball"]].effective) == pytest.approx(number, rel=1e-3)
+    # Where all are equally far, all weigh the same at any temperature.
+    assert found["copies"] is None
+    with pytest.raises(InputError, match="positive"):
+        insight.matched_temperatures(ways, labels, anchors, "sphere", 0)
+
+
 def test_weights_by_rank_draws_every_geometry_at_every_temperature():
     points, labels = batch(Sphere(), n=60, classes=10)
     found = {

@@ -65,7 +65,7 @@ class ExplainConfig:
     data_options: dict[str, int | str] = field(default_factory=dict)
     """With --data: options of its layout, such as train_classes 80."""
     temperatures: tuple[float, ...] = (0.05, 0.2)
-    """At which the negatives are weighed: HypMix's two."""
+    """At which the negatives are weighed: HypMix's two. A run's own are added, where its loss is pairwise."""
     anchors: int = 1000
     """Anchors whose negatives are weighed."""
     samples: int = 2000

@@ -207,6 +207,8 @@ def meet(
         start, stop = int(np.searchsorted(own, first)), int(np.searchsorted(own, last, "right"))
         for rows in slices(start, stop, min(side, _ROWS)):
             near = shared(rows, columns)
+            if near.start == near.stop:
+                continue
             inside = [key[near.start - columns.start : near.stop - columns.start] for key in keys]
             ranks.meet_positives(rows, near, ranks.scores.tile(rows, near.stop - near.start, inside, buffer))
     ranks.nearest = torch.stack(everyone(ranks.nearest.cpu())).amin(0).to(ranks.rank.device)

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from .. import insight
-from ..config import ExplainConfig
+from ..config import Config, ExplainConfig, PairwiseConfig
 from ..errors import InputError
 from ..insight import Negatives
 from ..report.document import Picture, Section, Table
@@ -17,12 +17,16 @@ from .subject import NotHere, Subject
 _HARDEST, _SHOWN = 6, 4
 #: Of the k hardest negatives, the share of the weight is told.
 _SHARES = (1, 6, 10, 100)
+#: Distances held while temperatures are matched, at most: of fewer anchors where there are more.
+_HELD = 2**24
 #: Where at least this share of the anchors agrees, something is said of the geometry.
 _MOST = 0.75
 
 
 def negatives(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
     """The weight p(x⁻) of each negative, and each geometry's hardest negatives (HypMix, Figures 1 and 3)."""
+    trained = _trained(subject)
+    temperatures = sorted({*options.temperatures, *trained.values()})
     try:
         anchors = insight.anchors_among(subject.labels, options.anchors, options.seed)
         found = {
@@ -30,7 +34,7 @@ def negatives(subject: Subject, options: ExplainConfig, progress: bool) -> Secti
                 space,
                 points,
                 subject.labels,
-                options.temperatures,
+                temperatures,
                 anchors,
                 hardest=_HARDEST,
                 shares=_SHARES,
@@ -45,13 +49,14 @@ def negatives(subject: Subject, options: ExplainConfig, progress: bool) -> Secti
         "A loss pulls an anchor to its positive and pushes it from its negatives, the images of other classes. Each counts "
         f"by its weight p(x⁻) (HypMix, Eq. 9). Here {len(anchors):,} anchors have all {len(subject):,} images as one batch; "
         "a training batch is smaller, and its weights sit on fewer negatives. The temperature τ divides distances as they "
-        "are, 2 − 2 cosine on a sphere. The weight on negatives is Σp(x⁻): what is left of 1 is the positive's. The "
-        "effective number is (Σp)²/Σp²: so many equal weights would be as uneven.",
-        _weights_table(found),
+        f"are, 2 − 2 cosine on a sphere.{_training(subject, trained)} The weight on negatives is Σp(x⁻): what is left of 1 "
+        "is the positive's. The effective number is (Σp)²/Σp²: so many equal weights would be as uneven.",
+        _weights_table(found, trained),
         Picture(
             "weights",
             "The weight of each negative, the nearest first: the mean over anchors, with a band from quantile 0.1 to 0.9. "
-            "The steeper a line, the fewer the negatives that the geometry learns from.",
+            "The steeper a line, the fewer the negatives that the geometry would learn from"
+            + (", if it did: these are judged images, which no loss ever saw." if subject.run and not options.data else "."),
             insight.weights_by_rank({name: found[name] for name in drawn}),
         ),
     ]
@@ -63,18 +68,71 @@ def negatives(subject: Subject, options: ExplainConfig, progress: bool) -> Secti
             name: {other: float(each.overlap(found[other]).mean()) for other in found} for name, each in found.items()
         },
     }
+    if trained:
+        numbers["trained_at"] = trained
+    if trained and len(found) > 1:
+        words, numbers["matched"] = _matched(subject, anchors, trained)
+        blocks.append(words)
     if len(found) > 1:
         pair = _pair(subject, found)
         blocks += [*_findings(found, pair), _overlap_table(found)]
         numbers["compared"] = list(pair)
         if subject.image is not None:
             shown = _disagreed(subject, found, pair)
-            blocks.append(_sheet(subject, found, pair, shown))
+            if len(shown):
+                blocks.append(_sheet(subject, found, pair, shown))
+            else:
+                blocks.append(
+                    f"Under {pair[0]} and {pair[1]} every anchor has the same hardest negatives: no sheet shows them."
+                )
             numbers["shown"] = [str(subject.ids[anchor]) for anchor in anchors[shown]]
     return Section("Negatives", blocks, numbers)
 
 
-def _weights_table(found: Mapping[str, Negatives]) -> Table:
+def _trained(subject: Subject) -> dict[str, float]:
+    """The temperatures of a run's pairwise loss, by the geometry whose distance it divides."""
+    config = None if subject.run is None else subject.run.config
+    if not isinstance(config, Config) or not isinstance(config.loss, PairwiseConfig):
+        return {}
+    loss = config.loss
+    if loss.mixing == "distances" or not isinstance(subject.space, Mixed):
+        return {next(iter(subject.ways)): loss.temperature}
+    names = subject.space.names
+    return dict(zip(names, loss.part_temperatures or (loss.temperature,) * len(names), strict=True))
+
+
+def _training(subject: Subject, trained: Mapping[str, float]) -> str:
+    """What the run's own loss divided by its temperatures, in words."""
+    if not trained:
+        return ""
+    if len(trained) > 1:
+        told = " and ".join(f"{name} at τ = {temperature:g}" for name, temperature in trained.items())
+        return f" The run was trained with a loss a part, {told}: none saw the distance of the whole space."
+    words = f" The run was trained at τ = {next(iter(trained.values())):g}"
+    if not isinstance(subject.space, Mixed):
+        return f"{words}."
+    shares = " + ".join(f"{w:.3g} D({name})" for w, name in zip(subject.space.weights, subject.space.names, strict=True))
+    return (
+        f"{words}, on the distance of the whole space, {shares}: in it a part counts with weight · D/τ. No loss saw a part "
+        "alone, which has D/τ here."
+    )
+
+
+def _matched(subject: Subject, anchors: np.ndarray, trained: Mapping[str, float]) -> tuple[str, dict]:
+    """At which temperature each geometry weighs as many negatives as the first that was trained does at its own."""
+    first, own = next(iter(trained.items()))
+    some = anchors[:: -(-len(anchors) * len(subject) // _HELD)]
+    ways = {name: (space, points) for name, (_, space, points) in subject.ways.items()}
+    number, others = insight.matched_temperatures(ways, subject.labels, some, first, own)
+    told = [f"{name} at {'no τ' if tau is None else f'τ = {tau:.3g}'}" for name, tau in others.items()]
+    words = (
+        f"At its own τ = {own:g} {first} weighs {_count(number)} negatives, in the median of {len(some):,} anchors. As many "
+        f"are weighed by {', '.join(told)}: there geometries differ in which negatives are hard, not in how many."
+    )
+    return words, {"geometry": first, "temperature": own, "effective": number, "temperatures": others}
+
+
+def _weights_table(found: Mapping[str, Negatives], trained: Mapping[str, float]) -> Table:
     header = ["geometry", "τ", "weight on negatives", "effective number, median (80 % of anchors)"]
     rows = []
     for name, each in found.items():
@@ -82,7 +140,8 @@ def _weights_table(found: Mapping[str, Negatives]) -> Table:
             low, median, high = np.quantile(weights.effective, [0.1, 0.5, 0.9])
             effective = f"{_count(median)} ({_count(low)} to {_count(high)})"
             shares = [f"{100 * share.mean():.1f} %" for share in weights.shares.values()]
-            rows.append([name, f"{temperature:g}", f"{100 * weights.total.mean():.1f} %", effective, *shares])
+            own = " (trained)" if trained.get(name) == temperature else ""
+            rows.append([name, f"{temperature:g}{own}", f"{100 * weights.total.mean():.1f} %", effective, *shares])
     return Table([*header, *(f"on the {k} hardest" if k > 1 else "on the hardest" for k in _SHARES)], rows)
 
 
@@ -138,10 +197,12 @@ def _findings(found: Mapping[str, Negatives], pair: tuple[str, str]) -> list[str
 
 
 def _disagreed(subject: Subject, found: Mapping[str, Negatives], pair: tuple[str, str]) -> np.ndarray:
-    """The anchors, by place, of least overlap, of equals those whose negatives weigh most; one a class."""
+    """The anchors, by place, of least overlap, below 1; of equals those whose negatives weigh most; one a class."""
     one, other = (found[name] for name in pair)
     weight = np.sum([weights.total for each in (one, other) for weights in each.weights.values()], 0)
-    order = np.lexsort((-weight, one.overlap(other)))
+    overlap = one.overlap(other)
+    order = np.lexsort((-weight, overlap))
+    order = order[overlap[order] < 1]
     _, first = np.unique(subject.labels[one.anchors[order]], return_index=True)
     return order[np.sort(first)[:_SHOWN]]
 

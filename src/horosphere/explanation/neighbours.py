@@ -7,6 +7,7 @@ import numpy as np
 from .. import insight
 from ..config import ExplainConfig
 from ..errors import InputError
+from ..evaluation import RetrievalReport, class_bootstrap, evaluate_retrieval
 from ..insight import Answers
 from ..report.document import Picture, Section, Table
 from .subject import NotHere, Subject
@@ -16,27 +17,36 @@ _SHOWN = 3
 
 
 def neighbours(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
-    """Best and worst queries with their nearest images under each geometry."""
-    if subject.image is None:
-        raise NotHere("there are no images to show; `horosphere evaluate` judges points without them")
-    gallery = np.arange(len(subject)) if subject.gallery is None else subject.gallery
-    queries = np.arange(len(subject)) if subject.queries is None else subject.queries
-    drawn = " drawn at random" if len(queries) > options.anchors else ""
-    if drawn:
-        queries = np.sort(np.random.default_rng(options.seed).choice(queries, options.anchors, replace=False))
+    """What each geometry finds first, and the best and worst queries with their nearest images."""
+    headline, (_, space, points) = next(iter(subject.ways.items()))
+    superclasses = _superclasses(subject)
     try:
         found = {
-            name: insight.answers(space, points, subject.labels, queries, gallery, progress=progress)
-            for name, (_, space, points) in subject.ways.items()
+            name: evaluate_retrieval(
+                own,
+                subject.labels,
+                way,
+                (1,),
+                queries=subject.queries,
+                gallery=subject.gallery,
+                map_at_r=superclasses is not None,  # with which come the nearest images
+                bootstrap=0,
+                progress=progress,
+            )
+            for name, (_, way, own) in subject.ways.items()
         }
+        first = insight.answers(found[headline], space, points, subject.labels, subject.gallery, progress=progress)
     except InputError as error:
         raise NotHere(str(error)) from None
-    headline, first = next(iter(found.items()))
-    superclasses = _superclasses(subject)
-    numbers = {name: _numbers(each, first, subject.labels, superclasses) for name, each in found.items()}
+    gallery = np.arange(len(subject)) if subject.gallery is None else subject.gallery
+    numbers = {
+        name: _numbers(each, first, subject.labels, superclasses, options, own=name == headline)
+        for name, each in found.items()
+    }
     blocks: list[str | Table | Picture] = [
-        f"{len(first.queries):,} queries{drawn} against {len(gallery):,} images. {headline.capitalize()} finds an image of "
-        f"the right class first for {100 * numbers[headline]['right']:.1f} % of them.",
+        f"{len(first.queries):,} queries against {len(gallery):,} images. {headline.capitalize()} finds an image of the "
+        f"right class first for {_share(numbers[headline], 'right')} of them: its Recall@1. In brackets are 95 % intervals "
+        "over classes; a difference whose interval holds 0 is a tie.",
         _table(numbers, headline),
     ]
     if superclasses is not None:
@@ -46,8 +56,11 @@ def neighbours(subject: Subject, options: ExplainConfig, progress: bool) -> Sect
                 f"A wrong image of the right superclass is the better mistake: by chance {100 * chance:.1f} % of those of "
                 f"{headline} would be one."
             )
-    best, worst = first.best(subject.labels, _SHOWN), first.worst(subject.labels, _SHOWN)
-    blocks += _sheets(subject, first, best, worst, gallery, headline)
+    best, worst = first.best(_SHOWN), first.worst(_SHOWN)
+    if subject.image is None:
+        blocks.append("There are no images to show the best and the worst queries with; explain.json has their names.")
+    else:
+        blocks += _sheets(subject, first, best, worst, gallery, headline)
     shown = {"best": best, "worst": worst}
     return Section(
         "Neighbours",
@@ -72,35 +85,59 @@ def _superclasses(subject: Subject) -> np.ndarray | None:
     return np.array([known.index(name) if name else -1 for name in names])
 
 
-def _numbers(found: Answers, first: Answers, labels: np.ndarray, superclasses: np.ndarray | None) -> dict:
-    """Shares of one geometry's answers, beside those of the first."""
-    right, theirs = found.rank == 0, first.rank == 0
-    numbers: dict[str, float | None] = {
-        "right": float(right.mean()),
-        "right_where_first_is_wrong": float((right & ~theirs).mean()),
-        "wrong_where_first_is_right": float((~right & theirs).mean()),
-    }
+def _numbers(
+    found: RetrievalReport,
+    first: Answers,
+    labels: np.ndarray,
+    superclasses: np.ndarray | None,
+    options: ExplainConfig,
+    *,
+    own: bool,
+) -> dict:
+    """Shares of one geometry's answers with intervals, and but for the first (`own`) beside those of the first."""
+    right, theirs = found.per_query["rank"] == 0, first.rank == 0
+    columns = {"right": right}
+    if not own:
+        columns |= {
+            "more_right_than_first": right.astype(int) - theirs,
+            "right_where_first_is_wrong": right & ~theirs,
+            "wrong_where_first_is_right": ~right & theirs,
+        }
+    numbers = _measured(columns, first.labels, options)
     if superclasses is not None:
-        asked, got = (superclasses[labels[positions[~right]]] for positions in (found.queries, found.nearest))
-        numbers["mistakes_in_superclass"] = float(((asked == got) & (asked >= 0)).mean()) if len(asked) else None
+        asked, got = (superclasses[labels[found.per_query[of][~right]]] for of in ("index", "nearest"))
+        kin = (asked == got) & (asked >= 0)
+        numbers |= _measured({"mistakes_in_superclass": kin}, first.labels[~right], options)
     return numbers
 
 
+def _measured(columns: Mapping[str, np.ndarray], labels: np.ndarray, options: ExplainConfig) -> dict:
+    """The mean of each column with its 95 % interval over classes; None for both where the columns are empty."""
+    if not len(labels):
+        return {name: None for key in columns for name in (key, f"{key}_interval")}
+    bounds = class_bootstrap(np.column_stack(list(columns.values())), labels, draws=options.bootstrap, seed=options.seed)
+    means = {name: float(column.mean()) for name, column in columns.items()}
+    return means | {f"{name}_interval": own.tolist() for name, own in zip(columns, bounds, strict=True)}
+
+
 def _table(numbers: Mapping[str, dict], headline: str) -> Table:
-    header = ["geometry", "right first", f"right where {headline} is wrong", f"wrong where {headline} is right"]
-    rows = []
-    for name, own in numbers.items():
-        shares = [own["right"], own["right_where_first_is_wrong"], own["wrong_where_first_is_right"]]
-        cells = [f"{100 * share:.1f} %" for share in shares]
-        if name == headline:
-            cells[1:] = ["", ""]
-        if "mistakes_in_superclass" in own:
-            share = own["mistakes_in_superclass"]
-            cells.append("no mistake" if share is None else f"{100 * share:.1f} %")
-        rows.append([name, *cells])
+    header = ["geometry", "right first", f"more than {headline}"]
+    header += [f"right where {headline} is wrong", f"wrong where {headline} is right"]
+    keys = ["right", "more_right_than_first", "right_where_first_is_wrong", "wrong_where_first_is_right"]
     if "mistakes_in_superclass" in numbers[headline]:
         header.append("mistakes in the right superclass")
+        keys.append("mistakes_in_superclass")
+    rows = [[name, *(_share(own, key) if key in own else "" for key in keys)] for name, own in numbers.items()]
     return Table(header, rows, frozenset({headline}))
+
+
+def _share(numbers: dict, key: str) -> str:
+    """A share and its interval, for people."""
+    if numbers[key] is None:
+        return "no mistake"
+    sign = "+" if key == "more_right_than_first" else ""
+    low, high = (f"{100 * bound:{sign}.1f}" for bound in numbers[f"{key}_interval"])
+    return f"{100 * numbers[key]:{sign}.1f} % ({low} to {high})".replace("-", "−")
 
 
 def _chance(found: Answers, labels: np.ndarray, superclasses: np.ndarray, gallery: np.ndarray) -> float | None:

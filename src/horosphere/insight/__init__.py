@@ -21,6 +21,7 @@ from .disk import (
     umap_layout,
 )
 from .figures import label_counts, radii, radii_of, recalls, scatter_against_cosine
+from .matching import matched_temperatures
 from .negatives import Negatives, Weights, anchors_among, weigh_negatives
 from .neighbours import Answers, answers
 from .scenes import scene_sheet
@@ -58,6 +59,7 @@ __all__ = [
     "image_sheet",
     "label_counts",
     "layout_quality",
+    "matched_temperatures",
     "negative_sheet",
     "negative_weights",
     "radii",

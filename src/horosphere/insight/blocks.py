@@ -12,19 +12,18 @@ _ROWS, _COLUMNS = 64, 2048
 
 
 def distance_blocks(
-    space: Space, points: Tensor, rows: Tensor, columns: Tensor | None = None, dtype: torch.dtype = torch.float64
+    space: Space, points: Tensor, rows: Tensor, dtype: torch.dtype = torch.float64
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Distances of points `rows` (a,) to points `columns` (m,), all by default: (slice of the rows, (b, m) of `dtype`).
+    """Distances of points `rows` (a,) to all points (n, p): (slice of the rows, (b, n) of `dtype`).
 
     Made in float64. A block may be changed, and is used up before the next is asked for.
     """
     rows = rows.to(points.device)
-    width = len(points) if columns is None else len(columns)
-    buffer = points.new_empty(min(_ROWS, len(rows)), width, dtype=dtype)
+    buffer = points.new_empty(min(_ROWS, len(rows)), len(points), dtype=dtype)
     for start in range(0, len(rows), _ROWS):
         x = points[rows[start : start + _ROWS]].double()
         block = buffer[: len(x)]
-        for first in range(0, width, _COLUMNS):
+        for first in range(0, len(points), _COLUMNS):
             some = slice(first, first + _COLUMNS)
-            block[:, some] = space.pairwise(x, points[some if columns is None else columns[some]].double())
+            block[:, some] = space.pairwise(x, points[some].double())
         yield slice(start, start + len(x)), block

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..evaluation.negatives import effective_number
 from ..evaluation.truth import Truth
 from ..spaces import Space
 from .weights import checked, checked_anchors, distances_to_others, positives_of
@@ -165,12 +166,12 @@ class _Sums:
 
     def add(self, rows: slice, margins: Tensor) -> None:
         """Sorted (D⁺ − D⁻)/τ (b, n), −inf behind the last negative."""
+        self.effective[rows] = effective_number(margins)
         # Relative to the hardest negative's weight, so that nothing over- or underflows as a whole.
         highest = margins[:, :1].clone()
         relative = margins.sub_(highest).exp_()
         added = relative.sum(1)
         self.total[rows] = (highest.squeeze(1) + added.log()).sigmoid()
-        self.effective[rows] = added.square() / relative.square().sum(1)
         self.by_rank[:, rows] = (relative[:, self.at] * (self.total[rows] / added)[:, None]).mT
         for k, share in self.shares.items():
             share[rows] = relative[:, :k].sum(1) / added
