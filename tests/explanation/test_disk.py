@@ -55,7 +55,7 @@ def test_everything_there_is_is_shown(space, tmp_path):
 
 def test_the_curvature_is_said_to_be_what_chose_it(tmp_path):
     own = disk(subject(Hyperbolic(1.0, None), n=40, rich=False), ExplainConfig(tmp_path), False)
-    bound = disk(subject(Sphere(), n=40, classes=8, rich=False), ExplainConfig(tmp_path), False)
+    bound = disk(subject(Sphere(), classes=8, rich=False), ExplainConfig(tmp_path), False)
     assert own.numbers["curvature_chosen"] == "space" and "c = 1, the model's own" in own.blocks[0]
     assert bound.numbers["curvature_chosen"] == "most curved" and "says nothing of the data's curvature" in bound.blocks[0]
     assert "data chose" not in own.blocks[0] + bound.blocks[0]

@@ -96,8 +96,8 @@ def stress_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool
     some = points[torch.from_numpy(sample)]
     distances = space.pairwise(some).detach().numpy()
     upper = distances[np.triu_indices(len(some), 1)]
-    spread = max(np.quantile(upper, 0.95) / 2, 0.0 if radii is None else np.quantile(radii, 0.95))
-    spread = spread or upper.max()  # few points apart from the rest
+    # A few points far from the rest come to 2.5 times the reach at most, where the disk's coordinates still have digits.
+    spread = max(np.quantile(upper, 0.95) / 2, upper.max() / 5, 0.0 if radii is None else np.quantile(radii, 0.95))
     if spread == 0 or coincide(points):
         return DiskLayout(np.zeros(len(points), complex), 1.0, "mean" if radii is None else "origin", "fit")
 
