@@ -153,7 +153,8 @@ def test_one_step(name):
     assert batch.images.shape == (4, 3, 224, 224) and not batch.failures
     loss = build.loss(config, model.space, classes=100)
     groups = model.parameter_groups(config.optimiser.weight_decay)
-    assert {group["name"]: group["weight_decay"] for group in groups} == {"encoder": 0.01, "head": 0.01}
+    heads = ["head"] if model.heads.shared else [f"head/{part}" for part in model.space.names]
+    assert [(group["name"], group["weight_decay"]) for group in groups] == [(name, 0.01) for name in ("encoder", *heads)]
     optimiser = torch.optim.AdamW(groups, lr=config.optimiser.lr)
     before = {key: parameter.detach().clone() for key, parameter in model.named_parameters()}
     value = loss(model(model.normalise(batch.images)), batch.labels)
