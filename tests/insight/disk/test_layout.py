@@ -133,7 +133,9 @@ def test_umap_keeps_groups_together_in_the_disk():
     groups = np.arange(60) % 3
     space = Mixed([Sphere(), Hyperbolic(1.0)])
     points = space(3 * torch.eye(6)[groups] + 0.1 * torch.randn(60, 6, generator=generator))
+    threads = torch.get_num_threads()
     layout = insight.umap_layout(space, points, neighbours=8)
+    assert torch.get_num_threads() == threads
     plane = Hyperbolic(1.0, None)
     drawn = plane.from_poincare(torch.from_numpy(np.column_stack([layout.z.real, layout.z.imag])))
     near = np.concatenate([near for _, near in nearest(drawn, plane, 3)])

@@ -50,8 +50,13 @@ def umap_layout(space: Space, points: Tensor, *, neighbours: int = 15, seed: int
             verbose=False,
             tqdm_kwds={"disable": not progress, "leave": False},
         )
-        # The rows are read for their number alone.
-        xy = reducer.fit_transform(everyone[:, None].astype(np.float32)).astype(float)
+        threads = torch.get_num_threads()
+        try:
+            # The rows are read for their number alone.
+            xy = reducer.fit_transform(everyone[:, None].astype(np.float32)).astype(float)
+        finally:
+            # Numba sets the threads of the OpenMP that torch uses too, and other threads round otherwise.
+            torch.set_num_threads(threads)
     z = (xy[:, 0] + 1j * xy[:, 1]) / (1 + np.sqrt(1 + np.square(xy).sum(1)))
     z = unit_disk.recentre(z, unit_disk.mean(z))
     fit = layout_quality(space, points, z, seed=seed)
