@@ -27,7 +27,8 @@ SECTIONS = {
     retrieval: "Recall@K at most 1.3 × one product, all metrics at most 2 ×, of a mixture 3 × its products; a gallery of a "
     "million in bounded memory.",
     negatives: "none; what the weights of negatives cost beside the products of their distances, in bounded memory.",
-    delta: "at least 10 × faster than the n³ tensor at n = 1,000, so at most 0.1 × its time; 2,000 points in well under 1 GB.",
+    delta: "at least 10 × faster than the n³ tensor at n = 1,000, so at most 0.1 × its time; 2,000 points in well under "
+    "1 GB.",
     training: "4/3 of the time in chunks; at most 2 ms of the loop's own a step.",
     data: "2 × (500 × 375) and 3 × (1024 × 768) timm's images per second, at 48 dB or more.",
     embedding: "at least 95 % of bare timm's speed, so at most 1.05 × its time.",
