@@ -26,6 +26,7 @@ from .config import (
     SceneConfig,
     ScenesConfig,
     TransferConfig,
+    is_points_file,
 )
 from .errors import InputError
 
@@ -261,7 +262,7 @@ def evaluate(arguments: list[str]) -> None:
     if options.encoder is not None:
         model = ModelConfig(options.encoder, options.encoder_options, options.pretrained, options.checkpoint)
         judgement = report.evaluate_encoder(model, data, evaluation, **where)
-    elif _is_points(options.target):
+    elif is_points_file(options.target):
         judgement = report.evaluate_points(options.target, evaluation, options.points)
     else:
         run = Run.open(options.target)
@@ -309,7 +310,7 @@ EVALUATE_READS = {
 
 def _refuse_useless(options: EvaluateOptions) -> None:
     """An option that the target does not read would silently do nothing."""
-    kind = "an encoder" if options.encoder else "a file of points" if _is_points(options.target) else "a run"
+    kind = "an encoder" if options.encoder else "a file of points" if is_points_file(options.target) else "a run"
     reads = EVERYWHERE | EVALUATE_READS[kind]
     if kind == "a run" and options.data is None:
         reads -= {"layout", "layout_options"}
@@ -317,10 +318,6 @@ def _refuse_useless(options: EvaluateOptions) -> None:
     useless = [name.replace("_", "-") for name in values if name not in reads and values[name] != default[name]]
     if useless:
         raise InputError(f"--{', --'.join(useless)} would do nothing here: {kind} is judged without; leave it out")
-
-
-def _is_points(target: Path | None) -> bool:
-    return target is not None and target.suffix in (".npz", ".safetensors")
 
 
 @dataclass

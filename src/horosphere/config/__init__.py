@@ -6,7 +6,7 @@ error.
 
 from .crops import SceneCrops
 from .delta import DeltaConfig
-from .explain import ExplainConfig, PointsConfig, SectionName
+from .explain import ExplainConfig, PointsConfig, SectionName, is_points_file
 from .files import changed, flat, read, to_yaml, value, write
 from .losses import ChestConfig, LibraryConfig, LossConfig, PairwiseConfig, ProxyAnchorConfig, SoftTripleConfig
 from .retrieval import (
@@ -69,6 +69,7 @@ __all__ = [
     "TransferConfig",
     "changed",
     "flat",
+    "is_points_file",
     "read",
     "to_yaml",
     "value",

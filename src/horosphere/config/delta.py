@@ -8,7 +8,7 @@ from tyro.conf import Positional, arg
 
 from ..errors import InputError
 from .check import check
-from .explain import PointsConfig
+from .explain import PointsConfig, is_points_file
 from .retrieval import Precision
 
 
@@ -76,7 +76,7 @@ class DeltaConfig:
             raise InputError(
                 f"--checkpoint is one encoder's; given: {', '.join(self.encoder)}. Give one --encoder at a time"
             )
-        files = [path for path in self.targets if self.is_file(path)]
+        files = [path for path in self.targets if is_points_file(path)]
         self._refuse(not self.encoder, "without --encoder", "encoder_options", "checkpoint", "pretrained")
         self._refuse(self.targets and not self.encoder, "without an encoder", "size", "resize", "mean", "std")
         self._refuse(len(files) == len(self.targets) > 0 and not self.encoder, "for files", "data")
@@ -96,8 +96,3 @@ class DeltaConfig:
             if getattr(self, name) not in (None, False, {}, "auto", PointsConfig()):
                 option = "space, --curvature and --clip" if name == "points" else name.replace("_", "-")
                 raise InputError(f"--{option} would do nothing here, {where}; leave it out")
-
-    @staticmethod
-    def is_file(target: Path) -> bool:
-        """Whether a target is a file of features or points, and not a run."""
-        return target.suffix in (".npz", ".safetensors")

@@ -33,6 +33,11 @@ class PointsConfig:
         )
 
 
+def is_points_file(target: Path | None) -> bool:
+    """Whether a target is a file of points or features, and not a run."""
+    return target is not None and target.suffix in (".npz", ".safetensors")
+
+
 @dataclass(frozen=True)
 class ExplainConfig:
     """See what the geometry does: a page of numbers and pictures, of a run or of any file of points.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from ..config import ExplainConfig, SectionName
+from ..config import ExplainConfig, SectionName, is_points_file
 from ..errors import InputError
 from ..files import write_text
 from ..report.document import Document, Section
@@ -90,7 +90,7 @@ def _folder(options: ExplainConfig) -> Path:
     target = options.target
     if options.output is not None:
         folder = options.output
-    elif target.suffix in (".npz", ".safetensors"):
+    elif is_points_file(target):
         folder = target.with_name(f"{target.stem}-explain")
     else:
         folder = target / "explain"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import build
-from ..config import Config, EvaluationConfig, ExplainConfig, PointsConfig, SceneConfig
+from ..config import Config, EvaluationConfig, ExplainConfig, PointsConfig, SceneConfig, is_points_file
 from ..data import RetrievalData, UnreadableImage
 from ..data.crops import open_scene, whole
 from ..data.transforms import crop
@@ -86,7 +86,7 @@ class Subject:
 
 def read_subject(options: ExplainConfig, progress: bool = True) -> Subject:
     """The subject that `options.target` names. Raises InputError where there is none, or nothing to explain in it."""
-    if options.target.suffix in (".npz", ".safetensors"):
+    if is_points_file(options.target):
         return _of_file(options)
     return _of_run(options, progress)
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from .. import build
-from ..config import Config, DataConfig, DeltaConfig, ModelConfig
+from ..config import Config, DataConfig, DeltaConfig, ModelConfig, is_points_file
 from ..data import Failures, RetrievalData, load_arrays
 from ..insight import DeltaReport, relative_delta
 from ..models import Embedded, Embedder, embed_data
@@ -54,7 +54,7 @@ def measure_deltas(config: DeltaConfig, *, progress: bool = True) -> list[DeltaR
     """
     rows = []
     for target in config.targets:
-        rows += _of_file(target, config, progress) if config.is_file(target) else _of_run(target, config, progress)
+        rows += _of_file(target, config, progress) if is_points_file(target) else _of_run(target, config, progress)
     if config.encoder or not config.targets:
         rows += _of_encoders(config, progress)
     return rows
