@@ -32,6 +32,15 @@ class Euclidean(Space):
         sizes = torch.bincount(owner, minlength=count).clamp_min(1).to(x.device)
         return (sums(x, owner, count) / sizes.unsqueeze(1)).to(at_least_float32(x[:0]).dtype)
 
+    def project(self, x: Tensor) -> Tensor:
+        """All are points."""
+        return at_least_float32(x)
+
+    def geodesic(self, x: Tensor, y: Tensor, t: float) -> Tensor:
+        """(1 − t) x + t y."""
+        x, y = at_least_float32(x), at_least_float32(y)
+        return x + t * (y - x)
+
     def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """⟨q, k⟩ = x·y − ‖y‖²/2."""
         x = at_least_float32(x)

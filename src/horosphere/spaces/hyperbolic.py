@@ -175,6 +175,31 @@ class Hyperbolic(Space):
         sinh = torch.as_tensor(2 * root * norm, dtype=h.dtype, device=h.device).sinh()
         return (sinh * cosine_half / (1 + sinh.square() * h).sqrt()).asinh() / root
 
+    def project(self, x: Tensor) -> Tensor:
+        """At the fixed radius, or within the clip; the rest as it is."""
+        x = at_least_float32(x)
+        if self.fixed_radius is not None:
+            return self(x)
+        if self.clip is None:
+            return x
+        return x * (self.clip / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min(self.clip))
+
+    def geodesic(self, x: Tensor, y: Tensor, t: float) -> Tensor:
+        """On the hyperboloid (sinh((1 − t)δ) X + sinh(tδ) Y)/sinh δ, δ = √c D, in float64; then `project`.
+
+        Finite for δ and tδ up to 700.
+        """
+        dtype = torch.promote_types(at_least_float32(x[:0]).dtype, at_least_float32(y[:0]).dtype)
+        x, y = x.double(), y.double()
+        root = self._c() ** 0.5
+        delta = root * self.distance(x, y).unsqueeze(-1)
+        # sinh(sδ)/sinh δ, whose limit at coincidence is s.
+        apart = delta > 0
+        below = torch.where(apart, delta, 1.0).sinh()
+        of_x, of_y = (torch.where(apart, (s * delta).sinh() / below, s) for s in (1 - t, t))
+        total = of_x * rescale(x, lambda n: (2 * root * n).sinh()) + of_y * rescale(y, lambda n: (2 * root * n).sinh())
+        return self.project(rescale(total, lambda n: n.asinh() / (2 * root))).to(dtype)
+
     def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The Lorentz lift: ⟨q, k⟩ = −cosh(√c D), the query's time coordinate negated."""
         keys = self.to_lorentz(x) * self._c() ** 0.5

@@ -153,6 +153,15 @@ class Mixed(Space):
         parts = zip(self.parts, self.split(x), strict=True)
         return torch.cat([part.centroids(own, owner, count) for part, own in parts], 1)
 
+    def project(self, x: Tensor) -> Tensor:
+        """Each part's own."""
+        return torch.cat([part.project(own) for part, own in zip(self.parts, self.split(x), strict=True)], -1)
+
+    def geodesic(self, x: Tensor, y: Tensor, t: float) -> Tensor:
+        """Each part's own, at the same share."""
+        parts = zip(self.parts, self.split(x), self.split(y), strict=True)
+        return torch.cat([part.geodesic(a, b, t) for part, a, b in parts], -1)
+
     def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Exact for one part, or for spheres alone, whose cosines add."""
         active = [

@@ -77,6 +77,18 @@ class Space(nn.Module, ABC):
         """
 
     @abstractmethod
+    def project(self, x: Tensor) -> Tensor:
+        """The nearest points of this space to what lies just off it, a mean or a point moved: (…, p) → (…, p)."""
+
+    @abstractmethod
+    def geodesic(self, x: Tensor, y: Tensor, t: float) -> Tensor:
+        """Points on the geodesics from points x to points y (…, p) at the fraction `t` of their length: (…, p).
+
+        0 is x, 1 is y, 1/2 the midpoint; above 1 the geodesic goes on beyond y, below 0 beyond x. The result is a point of
+        the space: where that has a bound, the geodesic's point is brought back to it.
+        """
+
+    @abstractmethod
     def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Points (n, p) → (queries, keys), each (n, q), whose inner products rank as −distance.
 

@@ -1,5 +1,7 @@
 """The unit sphere, where distance is a function of cosine."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,30 @@ class Sphere(Space):
     def centroids(self, x: Tensor, owner: Tensor, count: int) -> Tensor:
         """The normalised sums, which minimise the sum of D_cos."""
         return self(sums(x, owner, count)).to(at_least_float32(x[:0]).dtype)
+
+    def project(self, x: Tensor) -> Tensor:
+        """At norm 1; a zero vector stays zero."""
+        return self(x)
+
+    def geodesic(self, x: Tensor, y: Tensor, t: float) -> Tensor:
+        """Great circles: cos(tθ) x + sin(tθ) w, w the unit tangent vector at x towards y, θ their angle.
+
+        `t` is a share of the angle, not of D_cos. Beyond an end the circle goes on to the other end's antipode, the farthest
+        point, and no further. Antipodes, between which no circle is the shortest, take one of them.
+        """
+        x, y = torch.broadcast_tensors(at_least_float32(x), at_least_float32(y))
+        zero_x, zero_y = (torch.linalg.vector_norm(z, dim=-1, keepdim=True) == 0 for z in (x, y))
+        x, y = torch.where(zero_x, y, x), torch.where(zero_y, x, y)
+        chord = torch.linalg.vector_norm(y - x, dim=-1, keepdim=True)
+        # Kahan's angle, accurate for small ones and for those near π.
+        angle = 2 * torch.atan2(chord, torch.linalg.vector_norm(x + y, dim=-1, keepdim=True))
+        # y − x cos θ, by difference; at the antipodes what is left is rounding, and some axis across x takes its place.
+        across = y - x + x * chord.square() / 2
+        axis = torch.zeros_like(x).scatter_(-1, x.abs().argmin(-1, keepdim=True), 1.0)
+        across = torch.where(math.pi - angle > 1e-6, across, axis)
+        across = self(across - x * (across * x).sum(-1, keepdim=True))
+        turn = (t * angle).minimum(angle.new_tensor(math.pi)).maximum(angle - math.pi)
+        return self(turn.cos() * x + turn.sin() * across)
 
     def lift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """⟨q, k⟩ = cosine."""
