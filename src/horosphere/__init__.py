@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .data import ClassBalancedSampler, load_data
     from .errors import InputError
     from .evaluation import evaluate_retrieval
+    from .index import Index
     from .insight import negative_weights, relative_delta
     from .losses import PairwiseCrossEntropy
     from .models import Embedder, export_onnx
@@ -25,6 +26,7 @@ _ROOMS = {
     "Embedder": "models",
     "Euclidean": "spaces",
     "Hyperbolic": "spaces",
+    "Index": "index",
     "InputError": "errors",
     "Mixed": "spaces",
     "PairwiseCrossEntropy": "losses",
@@ -45,6 +47,7 @@ __all__ = [
     "Embedder",
     "Euclidean",
     "Hyperbolic",
+    "Index",
     "InputError",
     "Mixed",
     "PairwiseCrossEntropy",

@@ -1,0 +1,217 @@
+"""The embedded index: SQLite keeps the items, memory what searches read."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from ..errors import InputError
+from ..files import replacing
+from ..spaces import Space, from_description
+from . import exact
+from .hits import Hits
+from .interface import SearchIndex
+from .items import Items
+from .store import Store
+from .where import Condition, Field, Value, kinds_of
+
+Storage = Literal["float32", "float16", "int8"]
+
+_DATABASE, _LOCK = "items.sqlite", ".items.lock"
+
+
+class Index(SearchIndex):
+    """An index in this process: of a folder, or in memory until it is saved.
+
+    An index of a folder (`create`, `load`) is durable: once `add` or `remove` has returned, what it did is on the disk,
+    whatever becomes of the process. One process at a time may write to a folder, from its first write until it closes the
+    index or ends; any number may read, each what was there when it loaded the index. Threads may share an index.
+
+    Args:
+        space, model, promise: see `SearchIndex`.
+        storage: what the graph of an approximate search keeps of a point; exact distances always come from float32.
+    """
+
+    def __init__(self, space: Space, *, model: str = "", promise: float = 0.99, storage: Storage = "float32"):
+        super().__init__(space, model=model, promise=promise)
+        if storage not in ("float32", "float16", "int8"):
+            raise InputError(f"storage={storage!r}; expected 'float32', 'float16' or 'int8'")
+        self.storage, self.folder = storage, None
+        self._store, self._lock = Store(None, new=True), None
+        self._read()
+        with self._store.writing():
+            self._store.note(**self._identity())
+
+    @classmethod
+    def create(
+        cls, folder: str | Path, space: Space, *, model: str = "", promise: float = 0.99, storage: Storage = "float32"
+    ) -> Self:
+        """A new, empty index in `folder`, which may hold other files. Raises InputError where it holds an index."""
+        with cls(space, model=model, promise=promise, storage=storage) as index:
+            index.save(folder)
+        return cls.load(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """The index that `create` or `save` left in `folder`. Raises InputError where there is none that can be read."""
+        path = Path(folder) / _DATABASE
+        if not path.is_file():
+            raise InputError(f"{folder} holds no index: expected {_DATABASE} in it, as Index.create and Index.save make")
+        index, store = cls.__new__(cls), Store(path, new=False)
+        try:
+            about = store.about()
+            SearchIndex.__init__(index, from_description(about["space"]), model=about["model"], promise=about["promise"])
+            index.storage, index.folder = about["storage"], Path(folder)
+            index._store, index._lock = store, None
+            index._read()
+        except (KeyError, TypeError, ValueError) as error:
+            store.close()
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} is damaged ({error}); restore it, or build the index again") from None
+        return index
+
+    def _read(self) -> None:
+        """Take into memory what the store holds."""
+        about = self._store.about()
+        self._dim, self._fields = about.get("dim"), about.get("kinds", {})
+        rows, ids, points = self._store.read()
+        matrix = torch.from_numpy(np.frombuffer(bytearray(points), np.float32)).view(len(ids), self._dim or 0)
+        self._items = Items.of(rows, ids, matrix)
+
+    def _identity(self) -> dict[str, Any]:
+        names = ("model", "promise", "storage")
+        return {"space": self.space.describe()} | {name: getattr(self, name) for name in names}
+
+    def save(self, folder: str | Path) -> None:
+        """Write a copy of the index into `folder`, all of it or nothing. Raises InputError where that holds an index."""
+        path = Path(folder) / _DATABASE
+        if path.exists():
+            raise InputError(f"{folder} holds an index already; remove it, or give another folder")
+        try:
+            with replacing(path) as temporary:
+                self._store.copy(temporary)
+        except OSError as error:
+            raise InputError(f"cannot write to {folder}: {error.strerror}; give a folder that can be written") from None
+
+    def close(self) -> None:
+        self._store.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def ids(self) -> list[str]:
+        return self._items.ids.tolist()
+
+    @property
+    def dim(self) -> int | None:
+        return self._dim
+
+    @property
+    def recall(self) -> None:
+        """What recall was measured; None where every search is exact."""
+        return None
+
+    def fields(self, most: int = 1000) -> dict[str, Field]:
+        return self._store.fields(self._fields, most)
+
+    def describe(self) -> dict[str, Any]:
+        return {"engine": "embedded", "items": len(self), "dim": self.dim} | self._identity()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, id: object) -> bool:
+        return isinstance(id, str) and bool(self._store.rows([id]))
+
+    def _kinds(self) -> Mapping[str, str]:
+        return self._fields
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        """A transaction of the only process that writes; whatever stops it, memory holds what the disk does."""
+        if self.folder is not None and self._lock is None:
+            lock = FileLock(self.folder / _LOCK)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise InputError(
+                    f"{self.folder} is being written to by another process; only one may write, until it closes its index"
+                ) from None
+            except OSError as error:
+                raise InputError(
+                    f"cannot write to {self.folder}: {error.strerror}; copy the index to another folder"
+                ) from None
+            self._lock = lock
+            # Another process may have written since this one read.
+            self._read()
+        try:
+            with self._store.writing():
+                yield
+        except BaseException:
+            self._read()
+            raise
+
+    def _add(self, points: Tensor, ids: list[str], metadata: list[Mapping[str, Value]], duplicates: str) -> int:
+        with self._writing():
+            self._check_width(points, "points")
+            known = self._store.rows(ids)
+            if known and duplicates == "refuse":
+                raise InputError(
+                    f"{len(known)} of {len(ids)} ids are in the index already, such as {next(iter(known))!r}; give "
+                    "duplicates='replace' or duplicates='skip'"
+                )
+            if duplicates == "skip":
+                kept = [place for place, id in enumerate(ids) if id not in known]
+                points, ids, metadata = points[kept], [ids[place] for place in kept], [metadata[place] for place in kept]
+            gone = np.array(sorted(known.values()) if duplicates == "replace" else [], np.int64)
+            self._store.delete(gone.tolist())
+            rows = self._store.insert(ids, points.numpy(), metadata)
+            kinds = kinds_of(metadata, self._fields)
+            self._store.note(dim=points.shape[1], kinds=kinds)
+        items = self._items.without(gone) if len(gone) else self._items
+        more = Items.of(rows, ids, points.clone())
+        self._items = items.with_more(more) if self._dim is not None else more
+        self._dim, self._fields = points.shape[1], kinds
+        return len(ids)
+
+    def _remove(self, ids: list[str]) -> int:
+        with self._writing():
+            rows = list(self._found(ids).values())
+            self._store.delete(rows)
+        self._items = self._items.without(np.array(rows))
+        return len(rows)
+
+    def _search(self, queries: Tensor, k: int, where: list[Condition], space: Space | None) -> Hits:
+        items = self._items
+        places = items.places(self._store.matching(where)) if where else None
+        points = items.points if places is None else items.points[torch.from_numpy(places)]
+        found, distances = exact.search(space or self.space, points, queries, min(k, len(points)))
+        return Hits(items.ids[found if places is None else places[found]], distances, True)
+
+    def _read_points(self, ids: list[str] | None) -> Tensor:
+        items = self._items
+        if ids is None:
+            return items.points.clone()
+        found = self._found(ids)
+        return items.points[torch.from_numpy(items.places(np.array([found[id] for id in ids], np.int64)))]
+
+    def _read_metadata(self, ids: list[str] | None) -> list[dict[str, Value]]:
+        if ids is None:
+            return [metadata for _, metadata in self._store.metadata(None)]
+        found = self._found(ids)
+        read = dict(self._store.metadata(list(set(found.values()))))
+        return [dict(read[found[id]]) for id in ids]
+
+    def _found(self, ids: list[str]) -> dict[str, int]:
+        found = self._store.rows(ids)
+        if missing := [id for id in ids if id not in found]:
+            raise InputError(
+                f"{len(missing)} ids are not in the index, such as {missing[0]!r}; ids are compared letter by letter"
+            )
+        return found

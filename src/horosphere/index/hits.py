@@ -1,0 +1,21 @@
+"""What a search found."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The nearest items of b queries, nearest first; equal distances in the order of insertion.
+
+    Attributes:
+        ids: strings (b, m), m the smaller of k and how many items were searched; (1, m) for a single query.
+        distances: (b, m), `space.distance` in float64; with other `weights`, of the mixture so weighted.
+        exact: these are proven to be the nearest; else at least the promised share of them is.
+    """
+
+    ids: NDArray[np.object_]
+    distances: NDArray[np.float64]
+    exact: bool

@@ -1,0 +1,232 @@
+"""The items of an index in one SQLite database, in a file or in memory.
+
+A row's number is never used again, so it stands for one point for ever: what replaces an item gets a new row. Besides each
+item's metadata as JSON, every value has a line in `fields`, sorted by name and value, which filters read.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .where import Condition, Field, Value
+
+#: "Horo"; what the file is, to SQLite and to `file`.
+APPLICATION = 0x486F726F
+VERSION = 1
+#: Ids in one query.
+_CHUNK = 1000
+_SCHEMA = f"""
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {VERSION};
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
+    row INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, point BLOB NOT NULL, metadata TEXT NOT NULL
+);
+CREATE TABLE fields (name TEXT, value, row INTEGER, PRIMARY KEY (name, value, row)) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """A database of items; `path` is None in memory. Threads may share it: each call has it alone."""
+
+    def __init__(self, path: Path | None, *, new: bool):
+        self.path, self._lock = path, threading.RLock()
+        self._connection = self._connect(path)
+        try:
+            with self._told():
+                if new:
+                    self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+                else:
+                    self._check()
+                if path is not None:
+                    self._connection.execute("PRAGMA journal_mode = WAL")
+                    # A commit is on the disk before it is acknowledged.
+                    self._connection.execute("PRAGMA synchronous = FULL")
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @staticmethod
+    def _connect(path: Path | None) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(":memory:" if path is None else path, check_same_thread=False, isolation_level=None)
+        except sqlite3.Error as error:
+            raise InputError(f"cannot open {path}: {error}") from None
+
+    def _check(self) -> None:
+        (application,), (version,) = (
+            self._connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
+        )
+        if application != APPLICATION:
+            raise InputError(f"{self.path} is no index of horosphere; expected a file that Index.create or Index.save made")
+        if version > VERSION:
+            raise InputError(
+                f"{self.path} was made by a newer horosphere (format {version}, known: {VERSION}); update horosphere"
+            )
+
+    @contextmanager
+    def _told(self) -> Generator[sqlite3.Connection]:
+        """The connection, to one thread alone; what goes wrong with the file becomes an InputError."""
+        with self._lock:
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                if isinstance(error, sqlite3.ProgrammingError):
+                    raise InputError("this index is closed; load it again") from None
+                raise InputError(
+                    f"{self.path or 'the index in memory'}: {error}. Nothing was changed. If the disk is full, make room; "
+                    "if the folder is read-only, copy it; if the file is damaged, restore it or build the index again"
+                ) from None
+
+    @contextmanager
+    def writing(self) -> Generator[None]:
+        """A transaction: on leaving it is on the disk; after an error nothing has changed."""
+        with self._told() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def about(self) -> dict[str, Any]:
+        """What `note` was told last, by name."""
+        with self._told() as connection:
+            return {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM about")}
+
+    def note(self, **values: Any) -> None:
+        """Write down JSON-able values, in a transaction."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO about VALUES (?, ?)", [(name, json.dumps(value)) for name, value in values.items()]
+        )
+
+    def read(self, after: int = 0) -> tuple[NDArray[np.int64], list[str], bytes]:
+        """Rows beyond `after` (n,), their ids and the float32 of their points, in order of insertion."""
+        with self._told() as connection:
+            cursor = connection.execute("SELECT row, id, point FROM items WHERE row > ? ORDER BY row", (after,))
+            columns = list(zip(*cursor, strict=True)) or [(), (), ()]
+        return np.array(columns[0], np.int64), list(columns[1]), b"".join(columns[2])
+
+    def rows(self, ids: Sequence[str]) -> dict[str, int]:
+        """The rows of those of `ids` that are there."""
+        found: dict[str, int] = {}
+        with self._told() as connection:
+            for chunk in _chunks(ids):
+                found |= connection.execute(f"SELECT id, row FROM items WHERE id IN ({_marks(chunk)})", chunk)
+        return found
+
+    def metadata(self, rows: Sequence[int] | None) -> Iterator[tuple[int, dict[str, Value]]]:
+        """Row and metadata of `rows`, or of all, in order of insertion."""
+        with self._told() as connection:
+            if rows is None:
+                found = connection.execute("SELECT row, metadata FROM items ORDER BY row").fetchall()
+            else:
+                query = "SELECT row, metadata FROM items WHERE row IN ({}) ORDER BY row"
+                found = [
+                    line
+                    for chunk in _chunks(sorted(rows))
+                    for line in connection.execute(query.format(_marks(chunk)), chunk)
+                ]
+        return ((row, json.loads(metadata)) for row, metadata in found)
+
+    def insert(
+        self, ids: Sequence[str], points: NDArray[np.float32], metadata: Sequence[Mapping[str, Value]]
+    ) -> NDArray[np.int64]:
+        """Add items, in a transaction; their rows (n,)."""
+        (last,) = self._connection.execute(
+            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'items'"
+        ).fetchone()
+        rows = range(last + 1, last + 1 + len(ids))
+        self._connection.executemany(
+            "INSERT INTO items VALUES (?, ?, ?, ?)",
+            (
+                (row, id, memoryview(point), json.dumps(dict(item), ensure_ascii=False))
+                for row, id, point, item in zip(rows, ids, points, metadata, strict=True)
+            ),
+        )
+        self._connection.executemany("INSERT INTO fields VALUES (?, ?, ?)", _lines(zip(rows, metadata, strict=True)))
+        return np.array(rows, np.int64)
+
+    def delete(self, rows: Sequence[int]) -> None:
+        """Remove items, in a transaction."""
+        self._connection.executemany(
+            "DELETE FROM fields WHERE name = ? AND value = ? AND row = ?", _lines(self.metadata(rows))
+        )
+        self._connection.executemany("DELETE FROM items WHERE row = ?", ((row,) for row in rows))
+
+    def matching(self, where: Sequence[Condition]) -> NDArray[np.int64]:
+        """The rows for which all conditions hold, in order."""
+        clauses, values = zip(*map(_clause, where), strict=True)
+        query = f"SELECT row FROM items WHERE {' AND '.join(clauses)} ORDER BY row"
+        with self._told() as connection:
+            rows = connection.execute(query, [value for some in values for value in some]).fetchall()
+        return np.fromiter((row for (row,) in rows), np.int64, len(rows))
+
+    def fields(self, kinds: Mapping[str, str], most: int) -> dict[str, Field]:
+        """What each field of `kinds` holds; fields that no item has any more are left out."""
+        out = {}
+        for name, kind in kinds.items():
+            with self._told() as connection:
+                distinct, low, high = connection.execute(
+                    "SELECT count(DISTINCT value), min(value), max(value) FROM fields WHERE name = ?", (name,)
+                ).fetchone()
+                values = connection.execute(
+                    "SELECT value, count(*) AS n FROM fields WHERE name = ? GROUP BY value ORDER BY n DESC, value LIMIT ?",
+                    (name, most),
+                ).fetchall()
+            # SQLite knows no booleans.
+            counts = [(bool(value) if kind == "boolean" else value, count) for value, count in values]
+            if distinct:
+                out[name] = Field(kind, counts, distinct, *((low, high) if kind == "number" else ()))
+        return out
+
+    def copy(self, path: Path) -> None:
+        """Copy the whole database into the file `path`, which is there as a whole or, after an error, as it was."""
+        with self._told() as connection, self._connect(path) as other:
+            connection.backup(other)
+            other.execute("PRAGMA journal_mode = DELETE")
+        other.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+
+def _clause(condition: Condition) -> tuple[str, list[Value]]:
+    """A condition as SQL; whatever was asked is a parameter."""
+    query = "SELECT row FROM fields WHERE name = ?"
+    values: list[Value] = [condition.name]
+    if condition.values is not None:
+        query += f" AND value IN ({_marks(condition.values)})"
+        values += condition.values
+    for sign, bound in ((">=", condition.low), ("<=", condition.high)):
+        if bound is not None:
+            query += f" AND value {sign} ?"
+            values.append(bound)
+    return f"row {'NOT ' if condition.negated else ''}IN ({query})", values
+
+
+def _lines(items: Iterable[tuple[int, Mapping[str, Value]]]) -> Iterator[tuple[str, Value, int]]:
+    """The lines of `fields` of rows with their metadata."""
+    return ((name, value, row) for row, metadata in items for name, value in metadata.items())
+
+
+def _chunks(values: Iterable) -> Iterator[list]:
+    values = iter(values)
+    while chunk := list(islice(values, _CHUNK)):
+        yield chunk
+
+
+def _marks(values: Sequence) -> str:
+    return ", ".join("?" * len(values))
