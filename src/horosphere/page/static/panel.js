@@ -1,0 +1,72 @@
+// The disk beside the results: its layout under way, its colours, the query's place in it.
+import * as api from "./api.js";
+import { Disk } from "./disk/view.js";
+import { find, make } from "./dom.js";
+import { percent, seconds } from "./words.js";
+
+export class Panel {
+  constructor({ onPick, onHover, onFailure }) {
+    this.onFailure = onFailure;
+    this.actions = { thumbnailUrl: api.thumbnail, onPick, onHover };
+    this.asked = null;
+  }
+
+  async start() {
+    let last = null;
+    try {
+      await api.layout((line) => {
+        last = line;
+        if ("progress" in line) this.progress(line);
+      });
+      if (!last?.ready) return this.tell(last?.error ?? "There is no disk for this collection.");
+      const [points, items] = await Promise.all([api.diskPoints(), api.diskItems()]);
+      this.open(points, items, last.sentence);
+    } catch (error) {
+      if (error instanceof api.Refused && error.status !== 401) this.tell(error.message);
+      else this.onFailure(error, () => this.start());
+    }
+  }
+
+  progress({ progress, left, step }) {
+    find("disk-progress").hidden = false;
+    find("disk-progress").value = progress;
+    const time = left == null ? "" : `, about ${seconds(left)} left`;
+    find("disk-words").textContent = `Laying out the disk: ${step}, ${percent(progress)}${time}`;
+  }
+
+  tell(sentence) {
+    find("disk-progress").hidden = true;
+    find("disk-words").textContent = sentence;
+    find("disk").classList.toggle("shut", !this.disk);
+  }
+
+  open(points, items, sentence) {
+    try {
+      this.disk = new Disk(find("disk"), this.actions);
+    } catch {
+      return this.tell("The disk is drawn with WebGL2, which this browser does not offer. The search works without it.");
+    }
+    this.disk.load(points, items);
+    this.tell(sentence ?? "");
+    const fields = Object.keys(items.fields);
+    if (fields.length) {
+      const select = find("colour-by");
+      select.replaceChildren(...fields.map((name) => make("option", { value: name }, name)));
+      select.addEventListener("change", () => this.disk.colourBy(select.value));
+      select.value = fields.includes("class") ? "class" : fields[0];
+      this.disk.colourBy(select.value);
+      find("colour").hidden = false;
+    }
+    if (this.asked) this.disk.showQuery(...this.asked);
+  }
+
+  // The query's place, or null; the ids of its neighbours.
+  show(place, ids) {
+    this.asked = [place, ids];
+    this.disk?.showQuery(place, ids);
+  }
+
+  focus(id) {
+    this.disk?.focus(id);
+  }
+}
