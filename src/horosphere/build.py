@@ -100,6 +100,19 @@ def _library_loss(config: Config, options: LibraryConfig, space: Space, classes:
     return from_pml(name, space, classes=classes, dim=config.model.dim, **given, **of_loss)
 
 
+def temperatures(config: Config | SceneConfig, space: Space) -> dict[str, float]:
+    """What a pairwise loss divides distances by, by the geometry whose distance it is; empty for other losses."""
+    if not isinstance(config, Config) or not isinstance(config.loss, PairwiseConfig):
+        return {}
+    loss = config.loss
+    if not isinstance(space, Mixed):
+        return {space.name: loss.temperature}
+    if loss.mixing == "distances":
+        return {"mixture": loss.temperature}
+    names = space.names
+    return dict(zip(names, loss.part_temperatures or (loss.temperature,) * len(names), strict=True))
+
+
 def data(config: DataConfig) -> RetrievalData:
     """The whole data set."""
     options: dict[str, Any] = dict(config.options)

@@ -19,6 +19,7 @@ from .config import (
     DeltaConfig,
     EvaluationConfig,
     ExplainConfig,
+    IndexConfig,
     ModelConfig,
     PointsConfig,
     Precision,
@@ -40,6 +41,7 @@ usage: horosphere COMMAND ...
   train       train a recipe or a config, judge it, write a report
   evaluate    judge a run, an untrained encoder, or a file of points by retrieval
   embed       points of images, with a trained run, into a file
+  index       make images searchable with a trained run: points, thumbnails and model in one folder
   report      judge a finished run again and rewrite its report.html
   explain     see what the geometry does, in numbers and pictures
   delta       how hyperbolic embeddings are, and the curvature that suggests
@@ -387,6 +389,21 @@ def report(arguments: list[str]) -> None:
     _print_report(run)
 
 
+def index(arguments: list[str]) -> None:
+    """`horosphere index`."""
+    config = _parse(IndexConfig, "index", arguments)
+    from .collection import build
+
+    made = build(config)
+    for name, reason in made.failures[:20]:
+        print(f"skipped {name}: {reason}", file=sys.stderr)
+    rate = f" at {made.added / made.seconds:,.0f} images a second" if made.added else ""
+    counts = {"were there already": made.known, "got metadata": made.updated, "pruned": made.pruned}
+    others = "".join(f", {count:,} {what}" for what, count in counts.items() if count)
+    print(f"{made.added:,} images embedded and added{rate}, {len(made.failures):,} skipped{others}\n")
+    print(f"items   {made.items:,}\nfolder  {made.folder}")
+
+
 def explain(arguments: list[str]) -> None:
     """`horosphere explain`."""
     options = _parse(ExplainConfig, "explain", arguments)
@@ -633,6 +650,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": train,
     "evaluate": evaluate,
     "embed": embed,
+    "index": index,
     "report": report,
     "explain": explain,
     "delta": delta,

@@ -8,6 +8,7 @@ from .crops import SceneCrops
 from .delta import DeltaConfig
 from .explain import ExplainConfig, PointsConfig, SectionName, is_points_file
 from .files import changed, flat, read, to_yaml, value, write
+from .index import IndexConfig, SearchConfig
 from .losses import ChestConfig, LibraryConfig, LossConfig, PairwiseConfig, ProxyAnchorConfig, SoftTripleConfig
 from .retrieval import (
     Augmentation,
@@ -43,6 +44,7 @@ __all__ = [
     "DeltaConfig",
     "EvaluationConfig",
     "ExplainConfig",
+    "IndexConfig",
     "LibraryConfig",
     "LoopConfig",
     "LossConfig",
@@ -62,6 +64,7 @@ __all__ = [
     "SceneModelConfig",
     "SceneOptimiserConfig",
     "ScenesConfig",
+    "SearchConfig",
     "SectionName",
     "SoftTripleConfig",
     "SpaceConfig",

@@ -5,8 +5,8 @@ from itertools import combinations
 
 import numpy as np
 
-from .. import insight
-from ..config import Config, ExplainConfig, PairwiseConfig
+from .. import build, insight
+from ..config import ExplainConfig
 from ..errors import InputError
 from ..insight import Negatives
 from ..report.document import Picture, Section, Table
@@ -25,7 +25,7 @@ _MOST = 0.75
 
 def negatives(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
     """The weight p(x⁻) of each negative, and each geometry's hardest negatives (HypMix, Figures 1 and 3)."""
-    trained = _trained(subject)
+    trained = {} if subject.run is None else build.temperatures(subject.run.config, subject.space)
     temperatures = sorted({*options.temperatures, *trained.values()})
     try:
         anchors = insight.anchors_among(subject.labels, options.anchors, options.seed)
@@ -87,18 +87,6 @@ def negatives(subject: Subject, options: ExplainConfig, progress: bool) -> Secti
                 )
             numbers["shown"] = [str(subject.ids[anchor]) for anchor in anchors[shown]]
     return Section("Negatives", blocks, numbers)
-
-
-def _trained(subject: Subject) -> dict[str, float]:
-    """The temperatures of a run's pairwise loss, by the geometry whose distance it divides."""
-    config = None if subject.run is None else subject.run.config
-    if not isinstance(config, Config) or not isinstance(config.loss, PairwiseConfig):
-        return {}
-    loss = config.loss
-    if loss.mixing == "distances" or not isinstance(subject.space, Mixed):
-        return {next(iter(subject.ways)): loss.temperature}
-    names = subject.space.names
-    return dict(zip(names, loss.part_temperatures or (loss.temperature,) * len(names), strict=True))
 
 
 def _training(subject: Subject, trained: Mapping[str, float]) -> str:

@@ -4,7 +4,7 @@ Imports `spaces` and `data`; `losses` beside it judges what it returns, `trainin
 """
 
 from .embedder import Embedder
-from .embedding import Embedded, embed_data
+from .embedding import Embedded, EmbeddedBatch, embed_data, embedded_batches
 from .encoders import create_encoder, freeze_encoder
 from .heads import Heads
 from .momentum import MomentumEncoder, Projection, Projector
@@ -12,6 +12,7 @@ from .onnx import export_onnx
 
 __all__ = [
     "Embedded",
+    "EmbeddedBatch",
     "Embedder",
     "Heads",
     "MomentumEncoder",
@@ -19,6 +20,7 @@ __all__ = [
     "Projector",
     "create_encoder",
     "embed_data",
+    "embedded_batches",
     "export_onnx",
     "freeze_encoder",
 ]

@@ -1,5 +1,6 @@
 """A whole data set through a model."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +35,61 @@ class Embedded:
     failures: Failures = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class EmbeddedBatch:
+    """Some items in order, float32 on the model's device; b may be 0.
+
+    Attributes:
+        indices: positions in the data, int64 (b,), on the CPU.
+        images: what the model saw: uint8 (b, C, size, size), or features float32 (b, d), on the CPU.
+        points: (b, `space.dim(dim)`).
+        encodings: the encoder's own output (b, width).
+        failures: (id, reason) of each image left out.
+    """
+
+    indices: Tensor
+    images: Tensor
+    points: Tensor
+    encodings: Tensor
+    failures: Failures
+
+
+def embedded_batches(
+    model: Embedder,
+    data: RetrievalData,
+    *,
+    batch_size: int = 64,
+    workers: int = 0,
+    precision: Precision = "32-true",
+    progress: str | None = None,
+) -> Iterator[EmbeddedBatch]:
+    """Embed every image (evaluation views) or every row of features, in order, a batch at a time.
+
+    Runs in eval mode without gradient, then restores every module's mode. Unreadable images are left out and listed.
+    `precision` is the encoder's and the heads', as in training; 16-mixed needs a GPU. `progress` names a bar with rate and
+    time left; None for no bar.
+
+    Raises:
+        InputError: for a precision that the device has not.
+    """
+    device = model.device
+    if precision not in DTYPES or (precision == "16-mixed" and device.type == "cpu"):
+        raise InputError(f"precision={precision!r} on {device.type}: expected 32-true, bf16-mixed, or on a GPU 16-mixed")
+    bar = tqdm(total=len(data), desc=progress, unit="img", disable=progress is None, leave=False)
+    with evaluating(model), bar:
+        for batch in embedding_batches(data, model.preprocessing, batch_size=batch_size, workers=workers):
+            # Not around the loop: while this waits to go on, the mode would be its reader's.
+            with torch.inference_mode(), torch.autocast(device.type, DTYPES[precision], enabled=precision != "32-true"):
+                if len(batch.indices):
+                    inputs = batch.images.to(device, non_blocking=True)
+                    encodings, points = model.embed(inputs if model.encoder is None else model.normalise(inputs))
+                else:
+                    encodings, points = (torch.empty(0, n) for n in (model.width, model.space.dim(model.dim)))
+                embedded = EmbeddedBatch(batch.indices, batch.images, points.float(), encodings.float(), batch.failures)
+            yield embedded
+            bar.update(len(batch.indices) + len(batch.failures))
+
+
 def embed_data(
     model: Embedder,
     data: RetrievalData,
@@ -44,37 +100,28 @@ def embed_data(
     progress: str | None = None,
     distributed: bool = False,
 ) -> Embedded:
-    """Embed every image (evaluation views) or every row of features, in order.
+    """Embed every image or row of features, in order, as `embedded_batches` does; unreadable images are left out and listed.
 
-    Runs in eval mode without gradient, then restores every module's mode. Unreadable images are left out and listed.
-    `precision` is the encoder's and the heads', as in training; 16-mixed needs a GPU. `progress` names a bar with rate and
-    time left; None for no bar. With `distributed` each process of `torch.distributed`'s default group embeds its share; all
-    of them call this with the same arguments, and get the whole.
+    With `distributed` each process of `torch.distributed`'s default group embeds its share; all of them call this with the
+    same arguments, and get the whole.
 
     Raises:
         InputError: where no image can be read, and for a precision that the device has not.
     """
-    device = model.device
-    if precision not in DTYPES or (precision == "16-mixed" and device.type == "cpu"):
-        raise InputError(f"precision={precision!r} on {device.type}: expected 32-true, bf16-mixed, or on a GPU 16-mixed")
-    autocast = torch.autocast(device.type, DTYPES[precision], enabled=precision != "32-true")
     own = share(len(data)) if distributed else slice(0, len(data))
     mine = data.take(np.arange(own.start, own.stop))
     kept, points, encodings, failures = [], [], [], []
-    bar = tqdm(total=len(mine), desc=progress, unit="img", disable=progress is None, leave=False)
-    with evaluating(model), torch.inference_mode(), autocast, bar:
-        for batch in embedding_batches(mine, model.preprocessing, batch_size=batch_size, workers=workers):
-            failures += batch.failures
-            if len(batch.indices):
-                inputs = batch.images.to(device, non_blocking=True)
-                encoded, placed = model.embed(inputs if model.encoder is None else model.normalise(inputs))
-                kept.append(batch.indices + own.start)
-                # A GPU is not waited for until the end; these are then page-locked.
-                points.append(placed.float().to("cpu", non_blocking=True))
-                encodings.append(encoded.float().to("cpu", non_blocking=True))
-            bar.update(len(batch.indices) + len(batch.failures))
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    for batch in embedded_batches(
+        model, mine, batch_size=batch_size, workers=workers, precision=precision, progress=progress
+    ):
+        failures += batch.failures
+        if len(batch.indices):
+            kept.append(batch.indices + own.start)
+            # A GPU is not waited for until the end; these are then page-locked.
+            points.append(batch.points.to("cpu", non_blocking=True))
+            encodings.append(batch.encodings.to("cpu", non_blocking=True))
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
     if distributed:
         kept, points, encodings, failures = (
             [piece for pieces in shares for piece in pieces]
