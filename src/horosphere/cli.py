@@ -26,6 +26,7 @@ from .config import (
     ProbeConfig,
     SceneConfig,
     ScenesConfig,
+    ServeConfig,
     TransferConfig,
     is_points_file,
 )
@@ -50,6 +51,7 @@ usage: horosphere COMMAND ...
   probe       tell classes apart from a frozen encoder's output
   scenes      what radius and distance say about scenes and their objects
   transfer    fine-tune a run's encoder as a detector, scored by COCO's AP
+  serve       a page to search in, in the browser, and its JSON API
 
 First steps:
 
@@ -644,6 +646,14 @@ def transfer(arguments: list[str]) -> None:
     print(f"\n{transfer_table(json.loads((folder / 'transfer.json').read_text(encoding='utf-8')))}\n\nfolder  {folder}")
 
 
+def serve(arguments: list[str]) -> None:
+    """`horosphere serve`."""
+    options = _parse(ServeConfig, "serve", arguments)
+    from .page import serve
+
+    serve(options)
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "recipes": list_recipes,
     "show": show,
@@ -659,4 +669,5 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "probe": probe,
     "scenes": scenes,
     "transfer": transfer,
+    "serve": serve,
 }

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from .. import build
@@ -120,8 +121,8 @@ class Collection:
         temperatures = self._about.temperatures
         return temperatures.get(geometry, temperatures[""])
 
-    def view(self, image: bytes | np.ndarray) -> Tensor:
-        """What the model sees of an image, encoded or uint8 (H, W[, C]): uint8 (C, size, size).
+    def view(self, image: bytes | np.ndarray | Image.Image) -> Tensor:
+        """What the model sees of an image, encoded, uint8 (H, W[, C]) or Pillow's: uint8 (C, size, size).
 
         Raises:
             UnreadableImage: where it cannot be decoded.

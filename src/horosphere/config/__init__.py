@@ -32,6 +32,7 @@ from .scenes import (
     SceneModelConfig,
     SceneOptimiserConfig,
 )
+from .serve import ServeConfig
 from .study import ModelSource, ProbeConfig, ScenesConfig, TransferConfig
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "ScenesConfig",
     "SearchConfig",
     "SectionName",
+    "ServeConfig",
     "SoftTripleConfig",
     "SpaceConfig",
     "TrainingConfig",
