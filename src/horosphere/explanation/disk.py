@@ -9,9 +9,18 @@ from torch import Tensor
 from .. import insight
 from ..config import ExplainConfig
 from ..evaluation import LabelTree
-from ..insight.disk import DiskLayout, DiskPanel, LayoutQuality, coincide, group_styles, own_curvature, unit_disk
+from ..insight.disk import (
+    DiskLayout,
+    DiskPanel,
+    LayoutQuality,
+    coincide,
+    group_styles,
+    hyperbolic_parts,
+    own_curvature,
+    unit_disk,
+)
 from ..report.document import Picture, Section, Table
-from ..spaces import Hyperbolic, Mixed, Space
+from ..spaces import Space
 from .labels import groups_of, tree_of
 from .subject import NotHere, Subject
 
@@ -78,7 +87,7 @@ def disk(subject: Subject, options: ExplainConfig, progress: bool) -> Section:
         "disk": quality.to_dict(),
         "flat": flat.to_dict(),
     }
-    for part, own, own_points in _hyperbolic_parts(space, points):
+    for part, own, own_points in hyperbolic_parts(space, points):
         if coincide(own_points):
             continue
         alone = insight.stress_layout(own, own_points, seed=options.seed, progress=progress)
@@ -132,14 +141,6 @@ def _panels(parts: list[_Part], layout: DiskLayout, tree: LabelTree | None) -> l
         over = None if tree is None else insight.disk_tree(z, part.labels, tree)
         panels.append(DiskPanel(f"{part.title} (n = {_of(part)})", z, part.groups, over))
     return panels
-
-
-def _hyperbolic_parts(space: Space, points: Tensor) -> list[tuple[str, Hyperbolic, Tensor]]:
-    """The hyperbolic parts that a mixture mixes with others: name, space and points."""
-    if not isinstance(space, Mixed) or sum(weight > 0 for weight in space.weights) < 2:
-        return []
-    parts = zip(space.names, space.parts, space.split(points), space.weights, strict=True)
-    return [(name, part, own.contiguous()) for name, part, own, weight in parts if weight and isinstance(part, Hyperbolic)]
 
 
 def _groups(subject: Subject, labels: np.ndarray, tree: LabelTree | None) -> tuple[np.ndarray, str]:

@@ -7,6 +7,8 @@ from . import unit_disk
 from .drawing import DiskPanel, draw_disks, draw_thumbnails
 from .hyperboloid_umap import umap_layout
 from .layout import DiskLayout, coincide, flat_layout, own_curvature, stress_layout
+from .parts import hyperbolic_parts
+from .placement import Placement, landmarks_of
 from .quality import LayoutQuality, layout_quality
 from .shepard import draw_shepard
 from .styles import group_styles
@@ -17,6 +19,7 @@ __all__ = [
     "DiskPanel",
     "DiskTree",
     "LayoutQuality",
+    "Placement",
     "coincide",
     "disk_tree",
     "draw_disks",
@@ -24,6 +27,8 @@ __all__ = [
     "draw_thumbnails",
     "flat_layout",
     "group_styles",
+    "hyperbolic_parts",
+    "landmarks_of",
     "layout_quality",
     "own_curvature",
     "stress_layout",

@@ -61,6 +61,10 @@ class DiskLayout:
         return self.scale**2
 
 
+#: Called after each step with how many are done.
+_After = Callable[[int], object] | None
+
+
 class _Plane(NamedTuple):
     """How far and in which direction w lies from z, and where a tangent vector leads."""
 
@@ -77,7 +81,14 @@ def _flat_towards(z: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 _DISK, _FLAT = _Plane(unit_disk.towards, unit_disk.step), _Plane(_flat_towards, np.add)
 
 
-def stress_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool = False) -> DiskLayout:
+def stress_layout(
+    space: Space,
+    points: Tensor,
+    *,
+    seed: int = 0,
+    progress: bool = False,
+    tell: Callable[[int, int], None] | None = None,
+) -> DiskLayout:
     """The layout of points (n, p) of least distance stress, from a start by classical scaling.
 
     The curvature of the disk is the one, of those tried on a sample, whose layout has the least stress; it is bounded so
@@ -87,7 +98,8 @@ def stress_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool
     distance to it weighs as much as those to all other points together, so that the radius in the picture means the radius
     in the space. Elsewhere the centre is the points' Karcher mean.
 
-    Raises InputError for fewer than three points, or points that are not finite.
+    `tell` hears how many of how many steps are done. Raises InputError for fewer than three points, or points that are not
+    finite.
     """
     radii = _checked_radii(space, points)
     points, rng = points.double(), np.random.default_rng(seed)
@@ -101,17 +113,23 @@ def stress_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool
     if spread == 0 or coincide(points):
         return DiskLayout(np.zeros(len(points), complex), 1.0, "mean" if radii is None else "origin", "fit")
 
-    def laid(scale: float, chosen: np.ndarray, some: Tensor, steps: int, bar: tqdm | None) -> np.ndarray:
+    def laid(scale: float, chosen: np.ndarray, some: Tensor, steps: int, after: _After = None) -> np.ndarray:
         own = None if radii is None else scale * radii[chosen]
         first = unit_disk.of_tangents(scale * start[chosen])
-        return _relax(_DISK, space, some, first, scale, own, np.random.default_rng(seed), steps, bar)
+        return _relax(_DISK, space, some, first, scale, own, np.random.default_rng(seed), steps, after)
 
     def stress(exponent: float) -> float:
-        z = laid(_REACH / spread * 2.0**exponent, sample, some, _TRIAL, None)
+        z = laid(_REACH / spread * 2.0**exponent, sample, some, _TRIAL)
         found = unit_disk.distance(z[:, None], z)[np.triu_indices(len(z), 1)]
         return kruskal_stress(found, upper)
 
     with tqdm(total=_STEPS, desc="disk", unit="step", disable=not progress, leave=False) as bar:
+
+        def stepped(done: int) -> None:
+            bar.update()
+            if tell is not None:
+                tell(done, _STEPS)
+
         best = minimize_scalar(stress, bounds=(_FLATTEST, 0), method="bounded", options={"maxiter": 10, "xatol": 0.05})
         scale, chosen = float(_REACH / spread * 2**best.x), _end(best.x)
         own = own_curvature(space)
@@ -119,7 +137,7 @@ def stress_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool
         fill = own_scale * spread / _REACH
         if fill <= 2 and stress(np.log2(fill)) <= _CLOSE * best.fun + _SLACK:
             scale, chosen = own_scale, "space"
-        z = laid(scale, np.arange(len(points)), points, _STEPS, bar)
+        z = laid(scale, np.arange(len(points)), points, _STEPS, stepped)
     if radii is None:
         z = unit_disk.recentre(z, unit_disk.mean(z))
     return DiskLayout(z, scale, "mean" if radii is None else "origin", chosen)
@@ -142,7 +160,7 @@ def flat_layout(space: Space, points: Tensor, *, seed: int = 0, progress: bool =
     points = points.double()
     start = start_of(space, points, seed)
     with tqdm(total=_STEPS, desc="flat", unit="step", disable=not progress, leave=False) as bar:
-        return _relax(_FLAT, space, points, start, 1.0, radii, np.random.default_rng(seed), _STEPS, bar)
+        return _relax(_FLAT, space, points, start, 1.0, radii, np.random.default_rng(seed), _STEPS, lambda _: bar.update())
 
 
 def radii_from_origin(space: Space, points: Tensor) -> np.ndarray | None:
@@ -217,9 +235,9 @@ def _relax(
     radii: np.ndarray | None,
     rng: np.random.Generator,
     steps: int,
-    bar: tqdm | None,
+    after: _After,
 ) -> np.ndarray:
-    """The layout z (n,) after all steps; `radii`, already scaled, are wanted from the centre."""
+    """The layout z (n,) after all steps, each told `after`; `radii`, already scaled, are wanted from the centre."""
     for number in range(steps):
         others = rng.choice(len(points), min(_PARTNERS, len(points)), replace=False)
         wanted = space.pairwise(points, points[torch.from_numpy(others)]).detach().double().numpy()
@@ -235,6 +253,6 @@ def _relax(
             move, mass = move + mass * (away - radii) * inwards, 2 * mass
         share = min(1.0, (1 - number / steps) / _COOLING)
         z = plane.step(z, share * move / np.maximum(mass, 1e-300))
-        if bar is not None:
-            bar.update()
+        if after is not None:
+            after(number + 1)
     return z
