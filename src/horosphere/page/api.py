@@ -31,6 +31,8 @@ class Api:
         self.collection, self.limits, self.session = collection, limits, session
         self.disk = SharedDisk(collection)
         self._searches = Pool("search", min(4, os.cpu_count() or 1), limits.searches, limits.answer)
+        # Thumbnails come by the dozen, from pages that cannot ask again.
+        self._reads = Pool("read", 2, limits.connections, limits.answer)
         self._receiving = Room(limits.images)
         self._embedding = Embedding(collection, limits)
         self.routes = [
@@ -54,6 +56,7 @@ class Api:
         self.disk.stop()
         self._embedding.close()
         self._searches.close()
+        self._reads.close()
 
     async def health(self, _: Request) -> Response:
         return JSONResponse({"status": "ok", "items": len(self.collection)})
@@ -70,7 +73,7 @@ class Api:
         return JSONResponse({"ok": True}, headers={"Set-Cookie": self.session.cookie(request.scope)})
 
     async def describe(self, _: Request) -> Response:
-        return JSONResponse(await self._searches.run(about.describe, self.collection, self.limits))
+        return JSONResponse(await self._reads.run(about.describe, self.collection, self.limits))
 
     async def embed(self, request: Request) -> Response:
         if not self.collection.takes_images:
@@ -97,15 +100,15 @@ class Api:
         if ("id" in given) == ("like" in given):
             refuse(422, "expected either id=ID, for one item, or like=TEXT, for ids that contain it")
         if "id" in given:
-            return JSONResponse(await self._searches.run(self._item, given["id"]))
+            return JSONResponse(await self._reads.run(self._item, given["id"]))
         text, limit = given["like"], given.get("limit", "20")
         most = whole_number(int(limit) if limit.isdecimal() and len(limit) < 9 else limit, "limit", 1, 1000)
-        return JSONResponse({"ids": await self._searches.run(about.ids_like, self.collection, text, most)})
+        return JSONResponse({"ids": await self._reads.run(about.ids_like, self.collection, text, most)})
 
     async def thumbnail(self, request: Request) -> Response:
         id = request.query_params.get("id", "")
         check_text(id)
-        image = await self._searches.run(self.collection.thumbnail, id)
+        image = await self._reads.run(self.collection.thumbnail, id)
         if image is None:
             refuse(404, "there is no thumbnail of this id")
         return Response(image, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})

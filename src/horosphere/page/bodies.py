@@ -31,9 +31,10 @@ async def read_bytes(request: Request, most: int, seconds: float) -> bytes:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > most:
-                    refuse(413, too_much)
+                    # Hang up, or the rest would be received only to be thrown away.
+                    refuse(413, too_much, Connection="close")
     except TimeoutError:
-        refuse(408, f"the body did not arrive within {seconds:g} seconds; send it again, faster")
+        refuse(408, f"the body did not arrive within {seconds:g} seconds; send it again, faster", Connection="close")
     except ClientDisconnect:
         refuse(400, "the body was cut off; send it again")
     return bytes(body)
