@@ -3,7 +3,7 @@
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,15 +14,16 @@ from ..errors import InputError
 from ..files import replacing
 from ..spaces import Space, from_description
 from . import exact
+from .approximate import Approximate, Exact
+from .graph import Storage
 from .hits import Hits
 from .interface import SearchIndex
 from .items import Items
+from .promise import Recall
 from .store import Store
 from .where import Condition, Field, Value, kinds_of
 
-Storage = Literal["float32", "float16", "int8"]
-
-_DATABASE, _LOCK = "items.sqlite", ".items.lock"
+_DATABASE, _GRAPH, _LOCK = "items.sqlite", "graph.faiss", ".items.lock"
 
 
 class Index(SearchIndex):
@@ -43,6 +44,7 @@ class Index(SearchIndex):
             raise InputError(f"storage={storage!r}; expected 'float32', 'float16' or 'int8'")
         self.storage, self.folder = storage, None
         self._store, self._lock = Store(None, new=True), None
+        self._approximate = Approximate(self.space, self.promise, storage)
         self._read()
         with self._store.writing():
             self._store.note(**self._identity())
@@ -68,6 +70,7 @@ class Index(SearchIndex):
             SearchIndex.__init__(index, from_description(about["space"]), model=about["model"], promise=about["promise"])
             index.storage, index.folder = about["storage"], Path(folder)
             index._store, index._lock = store, None
+            index._approximate = Approximate(index.space, index.promise, index.storage)
             index._read()
         except (KeyError, TypeError, ValueError) as error:
             store.close()
@@ -83,6 +86,8 @@ class Index(SearchIndex):
         rows, ids, points = self._store.read()
         matrix = torch.from_numpy(np.frombuffer(bytearray(points), np.float32)).view(len(ids), self._dim or 0)
         self._items = Items.of(rows, ids, matrix)
+        if notes := about.get("approximate"):
+            self._approximate = self._approximate.noted(notes, self.folder and self.folder / _GRAPH, self._items)
 
     def _identity(self) -> dict[str, Any]:
         names = ("model", "promise", "storage")
@@ -94,6 +99,7 @@ class Index(SearchIndex):
         if path.exists():
             raise InputError(f"{folder} holds an index already; remove it, or give another folder")
         try:
+            self._approximate.write(path.with_name(_GRAPH))
             with replacing(path) as temporary:
                 self._store.copy(temporary)
         except OSError as error:
@@ -113,15 +119,32 @@ class Index(SearchIndex):
         return self._dim
 
     @property
-    def recall(self) -> None:
-        """What recall was measured; None where every search is exact."""
-        return None
+    def recall(self) -> Recall | None:
+        """What searches for up to 10 neighbours were measured to find; None where nothing was measured and all are exact."""
+        return self._approximate.level(10)
+
+    def build(self, *, progress: bool = False) -> None:
+        """Make searches fast: make a graph of the items, or extend it, and choose the effort that keeps the promise.
+
+        A search with the graph compares a query with few items. Without it, or where it does not keep the promise more
+        quickly, searches compare all items: `recall` and `describe` tell. Once built, an index that grows extends its graph
+        and measures it again by itself. Ctrl-C leaves what is done so far; the next `build` goes on from there.
+        """
+        with self._writing():  # alone from here on
+            items = self._items
+        latest = self._approximate
+        try:
+            for state in latest.building(items, self._exactly(items), progress=progress):
+                latest = state
+        finally:
+            self._keep(latest.beside(items))
 
     def fields(self, most: int = 1000) -> dict[str, Field]:
         return self._store.fields(self._fields, most)
 
     def describe(self) -> dict[str, Any]:
-        return {"engine": "embedded", "items": len(self), "dim": self.dim} | self._identity()
+        about = {"engine": "embedded", "items": len(self), "dim": self.dim} | self._identity()
+        return about | {"search": self._approximate.describe()}
 
     def __len__(self) -> int:
         return len(self._items)
@@ -131,6 +154,22 @@ class Index(SearchIndex):
 
     def _kinds(self) -> Mapping[str, str]:
         return self._fields
+
+    def _exactly(self, items: Items) -> Exact:
+        return lambda queries, k: exact.search(self.space, items.points, queries, k)
+
+    def _keep(self, state: Approximate) -> None:
+        """Take the state, and write it down; where that fails, the index is without a graph when it is loaded next."""
+        self._approximate = state
+        if self.folder is not None:
+            state.write(self.folder / _GRAPH)
+        with self._store.writing():
+            self._store.note(approximate=state.notes)
+
+    def _changed(self) -> None:
+        """Extend the graph, or measure its recall again, where that is due."""
+        if self._approximate.due(self._items):
+            self._keep(self._approximate.extended(self._items, self._exactly(self._items)))
 
     @contextmanager
     def _writing(self) -> Generator[None]:
@@ -178,6 +217,8 @@ class Index(SearchIndex):
         more = Items.of(rows, ids, points.clone())
         self._items = items.with_more(more) if self._dim is not None else more
         self._dim, self._fields = points.shape[1], kinds
+        self._approximate = self._approximate.with_more(rows, points)
+        self._changed()
         return len(ids)
 
     def _remove(self, ids: list[str]) -> int:
@@ -185,10 +226,14 @@ class Index(SearchIndex):
             rows = list(self._found(ids).values())
             self._store.delete(rows)
         self._items = self._items.without(np.array(rows))
+        self._changed()
         return len(rows)
 
     def _search(self, queries: Tensor, k: int, where: list[Condition], space: Space | None) -> Hits:
+        # The items first: what is added meanwhile is then in the graph, and not in the answer.
         items = self._items
+        if not where and space is None and (nearest := self._approximate.search(items, queries, k)):
+            return Hits(items.ids[nearest[0]], nearest[1], False)
         places = items.places(self._store.matching(where)) if where else None
         points = items.points if places is None else items.points[torch.from_numpy(places)]
         found, distances = exact.search(space or self.space, points, queries, min(k, len(points)))
