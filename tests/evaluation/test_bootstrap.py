@@ -1,6 +1,7 @@
 import numpy as np
 
-from horosphere.evaluation import class_bootstrap
+from horosphere.evaluation import class_bootstrap, too_few
+from horosphere.evaluation.bootstrap import FEW
 
 
 def sample(classes, seed=0, size=4):
@@ -47,3 +48,7 @@ def test_matches_a_plain_loop():
 
 def test_one_class_has_no_spread():
     np.testing.assert_array_equal(class_bootstrap(np.array([[0.0], [1.0]]), np.zeros(2)), [[0.5, 0.5]])
+
+
+def test_few_classes_conclude_nothing():
+    assert too_few(FEW) is None and f"{FEW - 1} classes are too few" in (too_few(FEW - 1) or "")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from horosphere.evaluation import LabelTree
-from horosphere.explanation.labels import FEW, groups_of, too_few
+from horosphere.explanation.labels import groups_of
 
 CLASSES = tuple("abcdefgh")
 
@@ -32,7 +32,3 @@ def test_siblings_of_one_name(tmp_path):
     path.write_text(json.dumps({"nodes": nodes, "links": links}))
     groups = groups_of(CLASSES, None, LabelTree.read(path, CLASSES), np.arange(8))
     assert len(set(groups[:4])) == len(set(groups[4:])) == 1 and groups[0] != groups[4]
-
-
-def test_few_classes_conclude_nothing():
-    assert too_few(FEW) is None and f"{FEW - 1} classes are too few" in (too_few(FEW - 1) or "")

@@ -5,6 +5,8 @@ Imports `index`, `models`, `data`, `evaluation` and `spaces`. The commands `inde
 
 from .build import Outcome, build
 from .collection import Collection
+from .confidence import Radii
+from .confusions import Confusions, confusions
 from .thumbnails import Thumbnails
 
-__all__ = ["Collection", "Outcome", "Thumbnails", "build"]
+__all__ = ["Collection", "Confusions", "Outcome", "Radii", "Thumbnails", "build", "confusions"]

@@ -16,6 +16,7 @@ from ..index import Index, SearchIndex, open_index
 from ..models import Embedder, embedded_batches
 from ..runs import Run
 from ..spaces import from_description
+from . import confidence
 from .folder import ABOUT, MODEL, About, copy_model, fingerprint
 from .metadata import Metadata, of_folders, of_labels, read_table
 from .thumbnails import NAME as THUMBNAILS
@@ -77,6 +78,9 @@ def build(config: IndexConfig, progress: bool = True) -> Outcome:
         thumbnails = Thumbnails(folder, create=True)
         try:
             outcome = _fill(folder, index, thumbnails, given, table, model, config, progress)
+            if outcome.added or outcome.pruned or outcome.updated:
+                confidence.forget(folder)
+            confidence.radii(index, folder, progress)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"{len(index):,} items are in {folder}; the same command goes on") from None
         finally:

@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..index import SearchIndex, open_index
 from ..models import Embedder
 from ..spaces import Mixed, Space
+from . import confidence
 from .folder import MODEL, About, fingerprint
 from .thumbnails import Thumbnails
 
@@ -115,6 +116,16 @@ class Collection:
         count = len(self.space.parts)
         alone = {name: tuple(float(i == j) for j in range(count)) for i, name in enumerate(self.space.names)}
         return {"mixture": None, **alone}
+
+    @property
+    def radii(self) -> confidence.Radii | None:
+        """What the radius of a query says; None where the space has no origin. Measured in seconds, once, and kept."""
+        with self._loading:
+            return self._radii
+
+    @cached_property
+    def _radii(self) -> confidence.Radii | None:
+        return confidence.radii(self.index, self.folder)
 
     def temperature(self, geometry: str) -> float:
         """What the run's loss divided the distance of this geometry by; of one that no loss saw, the loss's own."""

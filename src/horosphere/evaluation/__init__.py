@@ -4,10 +4,10 @@ radius and a distance say about scenes, and COCO's average precision.
 Imports `spaces`, `errors` and `processes` only. Training calls it between epochs, studies and the command line at the end.
 """
 
-from .bootstrap import class_bootstrap, mean_interval
+from .bootstrap import class_bootstrap, mean_interval, too_few
 from .calibration import Calibration, calibrate, calibration_error, in_bins, wilson
 from .collapse import alignment, effective_rank, uniformity
-from .context import ContextReport, auroc, out_of_context
+from .context import ContextReport, out_of_context
 from .correlation import CosineAgreement, cosine_agreement, disguise, rank_correlation
 from .depth import RadiusByDepth, radius_by_depth
 from .detection import DetectionReport, Objects, average_precision
@@ -18,6 +18,7 @@ from .nearest import nearest
 from .negatives import effective_negatives
 from .report import RetrievalReport
 from .retrieval import evaluate_retrieval
+from .roc import areas_under_roc, auroc
 from .selective import SelectionReport, aurc, risk_coverage, selective_risk
 from .tree_agreement import TreeAgreement, tree_agreement
 from .uncertainty import LabelUncertainty, label_uncertainty
@@ -37,6 +38,7 @@ __all__ = [
     "SelectionReport",
     "TreeAgreement",
     "alignment",
+    "areas_under_roc",
     "aurc",
     "auroc",
     "average_linkage",
@@ -63,6 +65,7 @@ __all__ = [
     "rank_correlation",
     "risk_coverage",
     "selective_risk",
+    "too_few",
     "tree_agreement",
     "uniformity",
     "wilson",

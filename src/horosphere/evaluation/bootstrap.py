@@ -5,6 +5,8 @@ from numpy.typing import ArrayLike, NDArray
 
 #: Draws worked on at a time, so that memory does not grow with their number.
 _CHUNK = 32
+#: Of fewer classes intervals over classes are too narrow.
+FEW = 10
 
 
 def class_bootstrap(
@@ -24,6 +26,13 @@ def class_bootstrap(
         means[start : start + _CHUNK] = drawn[:, :-1] / drawn[:, -1:]
     tail = (1 - level) / 2
     return np.quantile(means, [tail, 1 - tail], axis=0).T
+
+
+def too_few(classes: int) -> str | None:
+    """Why nothing is concluded from intervals over so few classes; None where they are enough."""
+    if classes >= FEW:
+        return None
+    return f"{classes} classes are too few to conclude anything: intervals over fewer than {FEW} are too narrow."
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:

@@ -8,21 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InputError
-from .correlation import average_ranks
-from .uncertainty import percentiles
-
-
-def auroc(scores: ArrayLike, positive: ArrayLike) -> float:
-    """Area under the ROC curve: the chance that a positive scores above a negative, ties counting half.
-
-    `scores` (n,), `positive` (n,) of 0 and 1. NaN where either kind is missing.
-    """
-    scores, positive = np.asarray(scores, np.float64), np.asarray(positive, bool)
-    count = int(positive.sum())
-    pairs = count * (len(positive) - count)
-    if not pairs:
-        return float("nan")
-    return float((average_ranks(scores)[positive].sum() - count * (count + 1) / 2) / pairs)
+from .roc import areas_under_roc
 
 
 @dataclass(frozen=True)
@@ -80,20 +66,5 @@ def out_of_context(
         )
     if not all(np.isfinite(values).all() for values in scores.values()):
         raise InputError("a distance is not finite; expected distances of points")
-    areas = {name: auroc(values, odd) for name, values in scores.items()}
-    _, owner = np.unique(images, return_inverse=True)
-    rows = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1])
-    generator = np.random.default_rng(seed)
-    drawn: dict[str, list[float]] = {name: [] for name in scores}
-    for _ in range(draws):
-        chosen = np.concatenate([rows[i] for i in generator.integers(len(rows), size=len(rows))])
-        for name, values in scores.items():
-            drawn[name].append(auroc(values[chosen], odd[chosen]))
-    intervals = {name: bounds for name, values in drawn.items() if (bounds := percentiles(values))}
-    first, *others = scores
-    differences = {
-        name: (areas[first] - areas[name], bounds)
-        for name in others
-        if (bounds := percentiles(np.subtract(drawn[first], drawn[name])))
-    }
-    return ContextReport(areas, intervals, differences, len(odd), int(odd.sum()))
+    areas = areas_under_roc(scores, odd, images, draws=draws, seed=seed)
+    return ContextReport(areas.values, areas.intervals, areas.differences, len(odd), int(odd.sum()))

@@ -16,11 +16,11 @@ from ..evaluation import (
     in_bins,
     risk_coverage,
     selective_risk,
+    too_few,
     wilson,
 )
 from ..evaluation.calibration import Bins, Calibration
 from ..report.document import Picture, Table
-from .labels import too_few
 from .radii import Part, interval, named
 from .subject import Subject
 

@@ -18,11 +18,12 @@ from ..evaluation import (
     class_bootstrap,
     decode,
     hierarchical_retrieval,
+    too_few,
     tree_agreement,
 )
 from ..report.document import Picture, Section, Table
 from ..spaces import Hyperbolic, Space
-from .labels import groups_of, too_few, tree_of
+from .labels import groups_of, tree_of
 from .proxies import proxies_of
 from .subject import NotHere, Subject
 

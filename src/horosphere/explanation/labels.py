@@ -10,15 +10,6 @@ from ..evaluation import LabelTree
 
 #: Superclasses told apart by a reader, and in a measure of purity, at most.
 MOST_GROUPS = 60
-#: Of fewer classes intervals over classes are too narrow.
-FEW = 10
-
-
-def too_few(classes: int) -> str | None:
-    """Why nothing is concluded from intervals over so few classes; None where they are enough."""
-    if classes >= FEW:
-        return None
-    return f"{classes} classes are too few to conclude anything: intervals over fewer than {FEW} are too narrow."
 
 
 def tree_of(

@@ -5,10 +5,10 @@ import numpy as np
 from .. import insight
 from ..config import ExplainConfig
 from ..errors import InputError
-from ..evaluation import RadiusByDepth, radius_by_depth
+from ..evaluation import RadiusByDepth, radius_by_depth, too_few
 from ..report.document import Picture, Section, Table
 from .correctness import correctness
-from .labels import too_few, tree_of
+from .labels import tree_of
 from .radii import Part, interval, named, parts_with_radius
 from .subject import NotHere, Subject
 
