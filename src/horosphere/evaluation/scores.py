@@ -12,7 +12,7 @@ product into its distance, a few rows at a time, and are scored by −D.
 
 Lifts are made in float64 and rounded once. A float32 inner product of p columns, summed in any order, with or without
 fused multiply-add, is within p·u Σ|q||k| of exact, u = 2⁻²⁴ (Higham, Accuracy and Stability of Numerical Algorithms,
-Eq. 3.5); `_SPARE` more u cover the rounding of the lift and of thresholds, and what is of second order.
+Eq. 3.5); `SPARE` more u cover the rounding of the lift and of thresholds, and what is of second order.
 """
 
 import math
@@ -26,8 +26,8 @@ from torch import Tensor
 from ..spaces import Euclidean, Hyperbolic, Mixed, Space, Sphere
 from ..spaces.precision import full_precision
 
-_UNIT = 2.0**-24
-_SPARE = 32
+UNIT = 2.0**-24
+SPARE = 32
 #: A mixture's part is left to float64 where its excess is not this many times the error of it.
 _NEAR = 100
 #: Rows of a mixture's tile worked on together on a CPU, so that a part's passes stay in cache.
@@ -58,7 +58,7 @@ class Gallery:
         if chunk.start in self._kept:
             return self._kept[chunk.start]
         views = _views(self.space, _double(self.points, self.index[chunk])) if self.reach else []
-        keys = [_lift(part, x)[1].float() for part, _, x in views]
+        keys = [lift(part, x)[1].float() for part, _, x in views]
         if self._keeps:
             self._kept[chunk.start] = keys
         return keys
@@ -126,7 +126,7 @@ class _Lifted:
     @property
     def scale(self) -> float:
         """What turns `distance_` into the part's share of a distance."""
-        return self.weight / math.sqrt(self.part.curvature) if isinstance(self.part, Hyperbolic) else self.weight
+        return scale(self.part, self.weight)
 
     def distance_(self, excess: Tensor, rows: slice) -> Tensor:
         """Distances at weight 1 and unit curvature from a tile of the excess, in place; NaN too near coincidence."""
@@ -136,13 +136,11 @@ class _Lifted:
             if len(close):
                 own = excess[close]
                 excess[close] = own.masked_fill_(own < near[close, None], torch.nan)
-        return _distance_(self.part, excess)
+        return distance_(self.part, excess)
 
     def excess(self, distance: Tensor) -> Tensor:
-        """e at a weighted distance (n,): that of a point so far from the origin."""
-        distance = distance.double() / self.weight
-        radius = distance / 2 if isinstance(self.part, Hyperbolic) else distance
-        return _lift(self.part, (radius.sqrt() if isinstance(self.part, Sphere) else radius)[:, None])[0][:, -2]
+        """e at a weighted distance (n,)."""
+        return excess(self.part, distance.double() / self.weight)
 
     def tolerance(self) -> Tensor:
         """Bound on the error of `distance_` where it is not NaN: (b,).
@@ -151,7 +149,7 @@ class _Lifted:
         within √δ/√(_NEAR − 1) by the mean value theorem, with half of that to spare.
         """
         own = self.error if isinstance(self.part, Sphere) else (2 * self.error / (_NEAR - 1)).sqrt()
-        return self.scale * (own + _SPARE * _UNIT * (1 + _distance_(self.part, self.largest.clone())))
+        return self.scale * (own + SPARE * UNIT * (1 + distance_(self.part, self.largest.clone())))
 
 
 def _lifts(gallery: Gallery, chunks: Sequence[Tensor]) -> Iterator[_Lifted]:
@@ -160,17 +158,28 @@ def _lifts(gallery: Gallery, chunks: Sequence[Tensor]) -> Iterator[_Lifted]:
     for chunk in chunks:
         views = _views(gallery.space, _double(gallery.points, chunk))
         # A point of the same norm on a line has the largest products: Cauchy–Schwarz, column by column of the lift.
-        lifted.append([(_lift(part, x)[0].float(), _lift(part, x.norm(dim=1, keepdim=True))[0]) for part, _, x in views])
+        lifted.append([(lift(part, x)[0].float(), lift(part, x.norm(dim=1, keepdim=True))[0]) for part, _, x in views])
     heads = _views(gallery.space, _double(gallery.points, chunks[0][:1]))
     for (part, weight, _), reach, pieces in zip(heads, gallery.reach, zip(*lifted, strict=True), strict=True):
         queries, norms = (torch.cat(column) for column in zip(*pieces, strict=True))
         # In float32 from here on, so that whatever overflows there overflows here.
-        largest = (norms.abs() * _lift(part, reach)[1].abs()).sum(1).float()
-        error = _UNIT * (queries.shape[1] + _SPARE) * largest
+        largest = (norms.abs() * lift(part, reach)[1].abs()).sum(1).float()
+        error = UNIT * (queries.shape[1] + SPARE) * largest
         yield _Lifted(part, weight, queries, error, largest)
 
 
-def _distance_(part: Space, excess: Tensor) -> Tensor:
+def scale(part: Space, weight: float) -> float:
+    """What turns a part's distances at unit curvature into its share of a mixture's."""
+    return weight / math.sqrt(part.curvature) if isinstance(part, Hyperbolic) else weight
+
+
+def excess(part: Space, distance: Tensor) -> Tensor:
+    """e at a part's own distance (n,), float64: that of a point so far from the origin."""
+    radius = distance / 2 if isinstance(part, Hyperbolic) else distance
+    return lift(part, (radius.sqrt() if isinstance(part, Sphere) else radius)[:, None])[0][:, -2]
+
+
+def distance_(part: Space, excess: Tensor) -> Tensor:
     """A part's distances at unit curvature from its excess, in place."""
     if isinstance(part, Hyperbolic):
         root = (excess + 2).mul_(excess).sqrt_()
@@ -204,7 +213,7 @@ def _views(space: Space, x: Tensor) -> list[tuple[Space, float, Tensor]]:
     return [(Sphere(), 1.0, torch.cat(spheres, 1)), *others] if spheres else others
 
 
-def _lift(part: Space, x: Tensor) -> tuple[Tensor, Tensor]:
+def lift(part: Space, x: Tensor) -> tuple[Tensor, Tensor]:
     """A part's points (n, p), float64 → queries and keys (n, p + 2), whose inner products are the excess."""
     if isinstance(part, Hyperbolic):
         _, keys = part.lift(x)

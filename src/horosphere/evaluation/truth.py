@@ -26,27 +26,34 @@ class Truth:
     def __init__(self, space: Space, points: Tensor):
         self.space = copy.deepcopy(space).cpu().requires_grad_(False)
         self.points = points.detach().cpu().contiguous()
-        self.batch = max(_LANES, _BATCH // max(1, self.points.shape[1]) // _LANES * _LANES)
         self.first_copy = _first_copies(self.points)
 
     def distance(self, i: Tensor, j: Tensor) -> Tensor:
         """Distances of points `i` (n,) to points `j` (n,): float64 (n,)."""
         i, j = i.cpu(), j.cpu()
         if self.first_copy is None:
-            return self._distance(i, j)
+            return distances(self.space, self.points, i, self.points, j)
         # Where points collapse, nearly all pairs are copies of a few.
         pairs = self.first_copy[i] * len(self.points) + self.first_copy[j]
         unique, place = pairs.unique(return_inverse=True)
-        return self._distance(unique // len(self.points), unique % len(self.points))[place]
+        i, j = unique // len(self.points), unique % len(self.points)
+        return distances(self.space, self.points, i, self.points, j)[place]
 
-    def _distance(self, i: Tensor, j: Tensor) -> Tensor:
-        out = torch.empty(len(i), dtype=torch.float64)
-        for start in range(0, len(i), self.batch):
-            x, y = (self.points[index[start : start + self.batch]].double() for index in (i, j))
-            count = len(x)
-            x, y = (torch.cat([side, side[-1:].expand(-count % _LANES, -1)]) for side in (x, y))
-            out[start : start + count] = self.space.distance(x, y)[:count]
-        return out
+
+def distances(space: Space, x: Tensor, i: Tensor, y: Tensor, j: Tensor) -> Tensor:
+    """Distances of rows `i` (n,) of points x to rows `j` (n,) of points y, on the CPU: float64 (n,).
+
+    A pair has the same bits wherever it stands among the others.
+    """
+    size = max(_LANES, _BATCH // max(1, x.shape[1]) // _LANES * _LANES)
+    out = torch.empty(len(i), dtype=torch.float64)
+    for start in range(0, len(i), size):
+        own, other = (points[index[start : start + size]].double() for points, index in ((x, i), (y, j)))
+        count = len(own)
+        if rest := -count % _LANES:
+            own, other = (torch.cat([side, side[-1:].expand(rest, -1)]) for side in (own, other))
+        out[start : start + count] = space.distance(own, other)[:count]
+    return out
 
 
 def _first_copies(points: Tensor) -> Tensor | None:

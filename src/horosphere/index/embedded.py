@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
@@ -23,6 +24,8 @@ from .promise import Recall
 from .store import Store
 from .where import Condition, Field, Value, kinds_of
 
+#: Conditions whose matches are remembered, a byte an item.
+_FILTERS = 32
 _DATABASE, _GRAPH, _LOCK = "items.sqlite", "graph.faiss", ".items.lock"
 
 
@@ -84,8 +87,7 @@ class Index(SearchIndex):
         about = self._store.about()
         self._dim, self._fields = about.get("dim"), about.get("kinds", {})
         rows, ids, points = self._store.read()
-        matrix = torch.from_numpy(np.frombuffer(bytearray(points), np.float32)).view(len(ids), self._dim or 0)
-        self._items = Items.of(rows, ids, matrix)
+        self._items = Items.of(self.space, rows, ids, points.reshape(len(ids), self._dim or 0))
         if notes := about.get("approximate"):
             self._approximate = self._approximate.noted(notes, self.folder and self.folder / _GRAPH, self._items)
 
@@ -156,7 +158,7 @@ class Index(SearchIndex):
         return self._fields
 
     def _exactly(self, items: Items) -> Exact:
-        return lambda queries, k: exact.search(self.space, items.points, queries, k)
+        return lambda queries, k: exact.search(items, self.space, queries, k)
 
     def _keep(self, state: Approximate) -> None:
         """Take the state, and write it down; where that fails, the index is without a graph when it is loaded next."""
@@ -214,8 +216,7 @@ class Index(SearchIndex):
             kinds = kinds_of(metadata, self._fields)
             self._store.note(dim=points.shape[1], kinds=kinds)
         items = self._items.without(gone) if len(gone) else self._items
-        more = Items.of(rows, ids, points.clone())
-        self._items = items.with_more(more) if self._dim is not None else more
+        self._items = items.with_more(Items.of(self.space, rows, ids, points.numpy().copy()))
         self._dim, self._fields = points.shape[1], kinds
         self._approximate = self._approximate.with_more(rows, points)
         self._changed()
@@ -234,10 +235,24 @@ class Index(SearchIndex):
         items = self._items
         if not where and space is None and (nearest := self._approximate.search(items, queries, k)):
             return Hits(items.ids[nearest[0]], nearest[1], False)
-        places = items.places(self._store.matching(where)) if where else None
-        points = items.points if places is None else items.points[torch.from_numpy(places)]
-        found, distances = exact.search(space or self.space, points, queries, min(k, len(points)))
-        return Hits(items.ids[found if places is None else places[found]], distances, True)
+        places = self._matching(items, where) if where else None
+        found, distances = exact.search(items, space or self.space, queries, k, places)
+        return Hits(items.ids[found], distances, True)
+
+    def _matching(self, items: Items, where: list[Condition]) -> NDArray[np.int64]:
+        """The places of the items for which all conditions hold, in order."""
+        matches = np.ones(len(items), bool)
+        for condition in where:
+            found = items.matches.get(condition)
+            if found is None:
+                found = np.full(len(items), condition.negated)
+                found[items.places(self._store.matching(condition))] = not condition.negated
+                if len(items.matches) >= _FILTERS:
+                    items.matches.clear()
+                # A page asks the same again and again.
+                items.matches[condition] = found
+            matches &= found
+        return matches.nonzero()[0]
 
     def _read_points(self, ids: list[str] | None) -> Tensor:
         items = self._items

@@ -1,49 +1,139 @@
 """What an index keeps in memory of its items: a picture of one moment, which searches read while the next one is made."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..evaluation.scores import lift, slices
+from ..spaces import Mixed, Space
+from .where import Condition
 
-@dataclass(frozen=True)
-class Items:
-    """n items in order of insertion. Nothing here is written to again: `with_more` and `without` give another picture.
+#: Points lifted at a time, in float64, and so in cache.
+_CHUNK = 512
 
-    Attributes:
-        rows: their rows in the store (n,), increasing.
-        ids: strings (n,).
-        points: float32 (n, p).
-    """
 
-    rows: NDArray[np.int64]
-    ids: NDArray[np.object_]
-    points: Tensor
+class Column:
+    """An array (n, …) that can grow. What is added is written behind it, so that the array itself stays as it is."""
+
+    def __init__(self, memory: NDArray, size: int, used: list[int]):
+        self._memory, self._used = memory, used
+        self.array = memory[:size]
 
     @classmethod
-    def of(cls, rows: NDArray[np.int64], ids: list[str], points: Tensor) -> "Items":
+    def of(cls, array: NDArray) -> "Column":
+        return cls(array, len(array), [len(array)])
+
+    def with_more(self, values: NDArray) -> "Column":
+        """These and more, in the same memory where there is room, or else in twice as much."""
+        size, total = len(self.array), len(self.array) + len(values)
+        memory, used = self._memory, self._used
+        if used[0] != size or total > len(memory):
+            memory, used = np.empty((max(total, 2 * size), *memory.shape[1:]), memory.dtype), [0]
+            memory[:size] = self.array
+        memory[size:total] = values
+        used[0] = total
+        return Column(memory, total, used)
+
+    def where(self, kept: NDArray[np.bool_]) -> "Column":
+        return Column.of(self.array[kept])
+
+
+@dataclass(frozen=True)
+class Keys:
+    """One part's lift of the points, float32 (n, p_m + 2), see `evaluation.scores`; no number in it is beyond `largest`."""
+
+    column: Column
+    largest: float
+
+    @property
+    def matrix(self) -> Tensor:
+        return torch.from_numpy(self.column.array)
+
+    def with_more(self, more: "Keys") -> "Keys":
+        return Keys(self.column.with_more(more.column.array), max(self.largest, more.largest))
+
+    def where(self, kept: NDArray[np.bool_]) -> "Keys":
+        return Keys(self.column.where(kept), self.largest)
+
+
+class Items:
+    """n items in order of insertion. Nothing that can be read here ever changes: `with_more` and `without` give another
+    picture, which shares its memory where it can.
+
+    An item takes 4 p bytes of points and, once something was searched exactly, 4 (p + 2 parts) more of keys; and its id.
+    """
+
+    def __init__(self, space: Space, rows: Column, ids: Column, points: Column, keys: list[Keys] | None = None):
+        self.space, self._columns, self._keys, self._lock = space, (rows, ids, points), keys, Lock()
+        #: Their rows in the store (n,), increasing.
+        self.rows: NDArray[np.int64] = rows.array
+        #: Strings (n,).
+        self.ids: NDArray[np.object_] = ids.array
+        #: float32 (n, p).
+        self.points: Tensor = torch.from_numpy(points.array)
+        #: Which items match a filter's condition (n,), as far as was asked.
+        self.matches: dict[Condition, NDArray[np.bool_]] = {}
+
+    @classmethod
+    def of(cls, space: Space, rows: NDArray[np.int64], ids: list[str], points: NDArray[np.float32]) -> "Items":
         names = np.empty(len(ids), object)
         names[:] = ids
-        return cls(rows, names, points)
+        return cls(space, Column.of(rows), Column.of(names), Column.of(points))
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def keys(self) -> list[Keys]:
+        """Each part's keys; made when first asked for."""
+        with self._lock:
+            if self._keys is None:
+                self._keys = _lifted(self.space, self.points)
+            return self._keys
+
     def with_more(self, more: "Items") -> "Items":
         """These and others that were added later."""
-        rows, ids = np.concatenate([self.rows, more.rows]), np.concatenate([self.ids, more.ids])
-        return Items(rows, ids, torch.cat([self.points, more.points]))
+        if not len(self):
+            return more
+        with self._lock:
+            keys = self._keys
+        if keys is not None:
+            keys = [own.with_more(other) for own, other in zip(keys, more.keys, strict=True)]
+        columns = (own.with_more(other.array) for own, other in zip(self._columns, more._columns, strict=True))
+        return Items(self.space, *columns, keys=keys)
 
     def without(self, rows: NDArray[np.int64]) -> "Items":
         """These but for `rows`."""
         kept = ~np.isin(self.rows, rows)
-        return Items(self.rows[kept], self.ids[kept], self.points[torch.from_numpy(kept)])
+        with self._lock:
+            keys = None if self._keys is None else [keys.where(kept) for keys in self._keys]
+        return Items(self.space, *(column.where(kept) for column in self._columns), keys=keys)
 
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where `rows` (…) stand among these items; rows that are not among them are left out of a vector."""
+        """Where `rows` (m,) stand among these items; those that do not are left out."""
         places = np.searchsorted(self.rows, rows)
         known = places < len(self.rows)
         known[known] = self.rows[places[known]] == rows[known]
         return places[known]
+
+
+def _lifted(space: Space, points: Tensor) -> list[Keys]:
+    """Each part's keys of points (n, p). Weights do not enter."""
+    out = [np.empty((len(points), own.shape[1] + 2), np.float32) for _, own in _parts(space, points[:0])]
+    for chunk in slices(0, len(points), _CHUNK):
+        for keys, (part, own) in zip(out, _parts(space, points[chunk].double()), strict=True):
+            keys[chunk] = lift(part, own)[1].numpy()
+    return [Keys(Column.of(keys), float(np.abs(keys).max(initial=0))) for keys in out]
+
+
+def _parts(space: Space, points: Tensor) -> Iterator[tuple[Space, Tensor]]:
+    """Each part and its columns of the points."""
+    if isinstance(space, Mixed):
+        return zip(cast(list[Space], space.parts), space.split(points), strict=True)
+    return iter([(space, points)])

@@ -5,26 +5,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..evaluation.truth import distances
 from ..spaces import Space
-
-_LANES = 64
 
 
 @torch.no_grad()
 def rerank(
     space: Space, points: Tensor, queries: Tensor, places: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Candidate `places` (b, m) in `points`, −1 for none, sorted by distance, and the distances; inf for none."""
+    """Each query's candidates, nearest first, and their distances: both (b, m). Equal distances keep the order of places.
+
+    The reference, for one query::
+
+        d = space.distance(query.double(), points[places].double())
+        order = np.lexsort((places, d))
+
+    Args:
+        points: (n, p).
+        queries: (b, p).
+        places: of the candidates among the points (b, m), without repeats; −1 for none, which comes last, at infinity.
+    """
     b, m = places.shape
-    padded = np.concatenate([places, np.repeat(places[:, -1:], -m % _LANES, 1)], 1)
-    distances = np.empty(padded.shape)
-    step = max(1, 2**15 // padded.shape[1] // 8)
-    for start in range(0, b, step):
-        some = slice(start, start + step)
-        y = points[torch.from_numpy(padded[some].ravel())].double()
-        x = queries[some].double().repeat_interleave(padded.shape[1], 0)
-        distances[some] = space.distance(x, y).numpy().reshape(-1, padded.shape[1])
-    distances = distances[:, :m]
-    distances[places < 0] = np.inf
-    order = np.lexsort((places, distances))
-    return np.take_along_axis(places, order, 1), np.take_along_axis(distances, order, 1)
+    flat = torch.from_numpy(np.ascontiguousarray(places)).view(-1)
+    found = distances(space, queries, torch.arange(b).repeat_interleave(m), points, flat).numpy().reshape(b, m)
+    if (none := places < 0).any():
+        found[none] = np.inf
+    order = np.lexsort((places, found))
+    return np.take_along_axis(places, order, 1), np.take_along_axis(found, order, 1)

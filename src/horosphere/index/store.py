@@ -111,12 +111,17 @@ class Store:
             "INSERT OR REPLACE INTO about VALUES (?, ?)", [(name, json.dumps(value)) for name, value in values.items()]
         )
 
-    def read(self, after: int = 0) -> tuple[NDArray[np.int64], list[str], bytes]:
-        """Rows beyond `after` (n,), their ids and the float32 of their points, in order of insertion."""
+    def read(self) -> tuple[NDArray[np.int64], list[str], NDArray[np.float32]]:
+        """All rows (n,), their ids and the float32 of their points (n · p,), in order of insertion."""
         with self._told() as connection:
-            cursor = connection.execute("SELECT row, id, point FROM items WHERE row > ? ORDER BY row", (after,))
-            columns = list(zip(*cursor, strict=True)) or [(), (), ()]
-        return np.array(columns[0], np.int64), list(columns[1]), b"".join(columns[2])
+            (count,) = connection.execute("SELECT count(*) FROM items").fetchone()
+            rows, ids, points = np.empty(count, np.int64), [], np.empty(0, np.float32)
+            for place, (row, id, point) in enumerate(connection.execute("SELECT row, id, point FROM items ORDER BY row")):
+                if not place:
+                    points = np.empty((count, len(point) // 4), np.float32)
+                rows[place], points[place] = row, np.frombuffer(point, np.float32)
+                ids.append(id)
+        return rows, ids, points
 
     def rows(self, ids: Sequence[str]) -> dict[str, int]:
         """The rows of those of `ids` that are there."""
@@ -165,12 +170,19 @@ class Store:
         )
         self._connection.executemany("DELETE FROM items WHERE row = ?", ((row,) for row in rows))
 
-    def matching(self, where: Sequence[Condition]) -> NDArray[np.int64]:
-        """The rows for which all conditions hold, in order."""
-        clauses, values = zip(*map(_clause, where), strict=True)
-        query = f"SELECT row FROM items WHERE {' AND '.join(clauses)} ORDER BY row"
+    def matching(self, condition: Condition) -> NDArray[np.int64]:
+        """The rows whose field is what the condition says, negated or not. Whatever was asked is a parameter."""
+        query = "SELECT row FROM fields WHERE name = ?"
+        values: list[Value] = [condition.name]
+        if condition.values is not None:
+            query += f" AND value IN ({_marks(condition.values)})"
+            values += condition.values
+        for sign, bound in ((">=", condition.low), ("<=", condition.high)):
+            if bound is not None:
+                query += f" AND value {sign} ?"
+                values.append(bound)
         with self._told() as connection:
-            rows = connection.execute(query, [value for some in values for value in some]).fetchall()
+            rows = connection.execute(query, values).fetchall()
         return np.fromiter((row for (row,) in rows), np.int64, len(rows))
 
     def fields(self, kinds: Mapping[str, str], most: int) -> dict[str, Field]:
@@ -201,20 +213,6 @@ class Store:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
-
-
-def _clause(condition: Condition) -> tuple[str, list[Value]]:
-    """A condition as SQL; whatever was asked is a parameter."""
-    query = "SELECT row FROM fields WHERE name = ?"
-    values: list[Value] = [condition.name]
-    if condition.values is not None:
-        query += f" AND value IN ({_marks(condition.values)})"
-        values += condition.values
-    for sign, bound in ((">=", condition.low), ("<=", condition.high)):
-        if bound is not None:
-            query += f" AND value {sign} ?"
-            values.append(bound)
-    return f"row {'NOT ' if condition.negated else ''}IN ({query})", values
 
 
 def _lines(items: Iterable[tuple[int, Mapping[str, Value]]]) -> Iterator[tuple[str, Value, int]]:
