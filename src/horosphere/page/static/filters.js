@@ -8,7 +8,7 @@ export class Filters {
   constructor(collection, { onChange }) {
     this.onChange = onChange;
     this.state = {};
-    const kinds = { text: TextFilter, number: NumberFilter };
+    const kinds = { text: ValueFilter, boolean: ValueFilter, number: NumberFilter };
     this.filters = Object.entries(collection.fields).map(([name, field]) => new kinds[field.kind](name, field, (rule) => this.set(name, rule)));
     if (!this.filters.length) return;
     this.clear = make("button", { type: "button", class: "quiet", onclick: () => onChange({ where: {} }) }, "Remove all filters");
@@ -29,7 +29,7 @@ export class Filters {
   }
 }
 
-class TextFilter {
+class ValueFilter {
   constructor(name, field, onRule) {
     this.name = name;
     this.field = field;

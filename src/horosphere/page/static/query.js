@@ -23,6 +23,7 @@ export class Query {
 
   takeImages() {
     const file = find("file");
+    if (matchMedia("(pointer: coarse)").matches) find("drop-title").textContent = "Search with an image";
     file.addEventListener("change", async () => {
       const files = [...file.files];
       file.value = "";

@@ -250,6 +250,8 @@ class Hit {
     this.badge.className = `badge ${mark}`;
     this.badge.title = words;
     const short = found.map(([name, place]) => make("span", { "aria-hidden": "true" }, this.results.sign(name), ordinal(place)));
-    this.badge.replaceChildren(make("span", { "aria-hidden": "true" }, MARKS[mark] ?? ""), ...short, make("span", { class: short.length ? "unseen" : "" }, words));
+    const sign = make("span", { "aria-hidden": "true" }, `${MARKS[mark] ?? ""} `);
+    if (short.length) this.badge.replaceChildren(sign, ...short, make("span", { class: "unseen" }, words));
+    else this.badge.replaceChildren(make("span", {}, sign, words));
   }
 }
