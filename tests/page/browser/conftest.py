@@ -1,0 +1,89 @@
+"""A browser, and pages in it that are watched: what leaves their origin, and what goes wrong in their console, fails the test."""
+
+import io
+import shutil
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from horosphere.data import load_data
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("no chromium on this machine")
+    with playwright.sync_playwright() as started:
+        # WebGL2 in software: the machine may have no GPU.
+        arguments = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        browser = started.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium):
+    """visit(address, expected=..., ready=..., **context options): a page, once it shows `ready`.
+
+    `expected`: texts of which one must be in each error of the console.
+    """
+    contexts, problems = [], []
+
+    def visit(address, *, expected=(), ready="#main:not([aria-busy])", script=None, **options):
+        context = chromium.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
+        contexts.append(context)
+        if script:
+            context.add_init_script(script)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        own = urlsplit(address)[:2]
+
+        def heard(message):
+            if message.type == "error" and not any(text in message.text for text in expected):
+                problems.append(message.text)
+
+        def asked(request):
+            if urlsplit(request.url)[:2] != own and not request.url.startswith(("data:", "blob:" + "://".join(own))):
+                problems.append(f"left its origin: {request.url}")
+
+        page.on("console", heard)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", asked)
+        page.goto(address)
+        page.wait_for_selector(ready)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert not problems
+
+
+@pytest.fixture(scope="session")
+def digit():
+    """A digit of the training classes as a PNG, so that no item of the collection is the same image."""
+    images = load_data("digits").select("train").images
+    buffer = io.BytesIO()
+    Image.fromarray(np.squeeze(np.asarray(images.read(0)))).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def hits(page, column: int) -> list[str]:
+    """Ids in a column, nearest first, once the last request is answered."""
+    page.wait_for_selector(".columns:not([aria-busy]) .hit:not(.ghost)")
+    return page.locator(f".column:nth-of-type({column + 1}) .hit").evaluate_all("all => all.map(hit => hit.dataset.id)")
+
+
+def answered(page, action, path="/api/search") -> dict:
+    """What the server answers to the request that an action makes."""
+    with page.expect_response(lambda response: path in response.url) as waiting:
+        action()
+    return waiting.value.json()
+
+
+def neighbours(answer: dict) -> list[list[str]]:
+    return [[hit["id"] for hit in geometry["hits"]] for geometry in answer["geometries"]]

@@ -1,0 +1,104 @@
+"""Giving an image: chosen, dropped, pasted; an item; more and less of what was found."""
+
+import base64
+
+import pytest
+
+from .conftest import answered, hits, neighbours
+
+FILE = """([kind, target, bytes]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], "digit.png", { type: "image/png" }));
+    const event = kind === "paste"
+        ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true })
+        : new DragEvent("drop", { dataTransfer: data, bubbles: true });
+    document.querySelector(target).dispatchEvent(event);
+}"""
+
+
+@pytest.mark.parametrize("way", ["choose", "drop", "paste"])
+def test_an_image_finds_what_the_index_finds(visit, server, collection, digit, way):
+    page = visit(server)
+    if way == "choose":
+        page.set_input_files("#file", {"name": "digit.png", "mimeType": "image/png", "buffer": digit})
+    else:
+        page.evaluate(FILE, [way, "#drop" if way == "drop" else "body", base64.b64encode(digit).decode()])
+    point = collection.embed([digit])
+    for column, weights in enumerate(collection.geometries.values()):
+        assert hits(page, column) == collection.index.search(point, 10, weights=weights).ids[0].tolist()
+    assert page.locator("#tray img").get_attribute("src").startswith("data:image/jpeg")
+    assert "digit.png" in page.locator("#tray").inner_text()
+    assert "like" not in page.url  # an image of the user's stays in the tab
+
+
+def test_several_images_are_one_query(visit, server, digit):
+    page = visit(server)
+    file = {"name": "digit.png", "mimeType": "image/png", "buffer": digit}
+    page.set_input_files("#file", [file, file | {"name": "again.png"}])
+    hits(page, 0)
+    assert page.locator("#tray .chip.more").count() == 2
+
+
+def test_an_item_is_a_query_and_never_finds_itself(visit, server, collection):
+    page = visit(server)
+    page.locator(".offer img").first.click()
+    first = hits(page, 0)
+    asked = page.evaluate("new URLSearchParams(location.hash.slice(1)).get('like')")
+    assert asked in collection.index and asked not in first
+    page.locator(".column:nth-of-type(2) .hit-open").nth(3).click()
+    page.wait_for_function("asked => !location.hash.includes(asked)", arg=asked)
+    page.wait_for_function("id => document.querySelector('.column .hit').dataset.id !== id", arg=first[0])
+    page.go_back()
+    page.wait_for_function("id => document.querySelector('.column .hit')?.dataset.id === id", arg=first[0])
+    assert hits(page, 0) == first
+
+
+def test_what_the_geometries_agree_on_is_told_in_words(visit, server, collection):
+    page = visit(f"{server}/#like={collection.index.ids[3]}")
+    hits(page, 0)
+    page.reload()
+    columns = [hits(page, column) for column in range(3)]
+    everywhere = set.intersection(*map(set, columns))
+    assert f"{len(everywhere)} of 10" in page.locator("#summary").inner_text() or not everywhere
+    assert f"{len(everywhere) / 10:.0%} agreement" in page.locator("#live").inner_text()
+    names = list(collection.geometries)
+    for own, ids in enumerate(columns):
+        for place, id in enumerate(ids):
+            told = page.locator(f".column:nth-of-type({own + 1}) .hit").nth(place).locator(".badge").text_content()
+            elsewhere = [names[other] for other in range(3) if other != own and id in columns[other]]
+            assert all(name in told for name in elsewhere)
+            assert ("only here" in told) == (not elsewhere)
+
+
+def test_more_and_less_are_collected_in_a_tray(visit, server, collection):
+    start = collection.index.ids[0]
+    page = visit(f"{server}/#like={start}")
+    more, less = hits(page, 0)[1], hits(page, 0)[4]
+    page.locator(f".column:first-of-type .hit[data-id='{more}'] .more").click()
+    answer = answered(page, lambda: page.locator(f"[data-id='{less}'] .less").first.click())
+    assert hits(page, 0) == neighbours(answer)[0]
+    assert not {start, more, less} & set(hits(page, 0))
+    assert page.locator(".chip.more").count() == 2 and page.locator(".chip.less").count() == 1
+    assert f"unlike={less}" in page.url
+    page.locator(".chip.less .chip-remove").click()
+    page.wait_for_function("!location.hash.includes('unlike')")
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_selector("#welcome:not([hidden])")
+    assert page.locator("#tray").is_hidden()
+
+
+def test_an_item_can_be_found_by_its_id(visit, server, collection):
+    page, id = visit(server), collection.index.ids[17]
+    page.locator("#by-id").press_sequentially(id)
+    page.get_by_role("option", name=id, exact=True).click()
+    hits(page, 0)
+    assert page.locator(".asked-name").inner_text() == id
+    assert f"class: {collection.index.metadata([id])[0]['class']}" in page.locator(".asked-facts").inner_text()
+
+
+def test_the_same_request_for_a_program(visit, server, collection):
+    page = visit(f"{server}/#like={collection.index.ids[0]}&k=3")
+    hits(page, 0)
+    page.get_by_role("button", name="Copy as curl").click()
+    curl = page.locator("#copy-curl").inner_text()
+    assert curl.startswith(f"curl -s '{server}/api/search'") and '"k":3' in curl
