@@ -51,9 +51,9 @@ def client(collection):
 
 
 @contextlib.contextmanager
-def serving(page):
-    """The address of an application on a free port of loopback, until the block ends."""
-    server = uvicorn.Server(uvicorn.Config(page, port=0, log_level="error", ws="none", timeout_graceful_shutdown=2))
+def serving(page, port=0):
+    """The address of an application on a port of loopback, a free one by default, until the block ends."""
+    server = uvicorn.Server(uvicorn.Config(page, port=port, log_level="error", ws="none", timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

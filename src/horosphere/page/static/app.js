@@ -190,8 +190,8 @@ async function start() {
   find("size").textContent = plural(collection.items, "item");
   find("controls").open = matchMedia("(min-width: 62rem)").matches;
   const app = new App(collection);
-  find("main").removeAttribute("aria-busy");
   app.restore(history.state);
+  find("main").removeAttribute("aria-busy");
   welcome(collection, (id) => app.query.only({ id })).catch((error) => failed(error, () => location.reload()));
   if (collection.items) app.panel.start();
   else app.panel.tell("There is nothing to lay out yet.");

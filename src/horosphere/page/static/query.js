@@ -131,6 +131,7 @@ export class Query {
     const chosen = state.more.length + state.less.length;
     const tray = find("tray");
     tray.hidden = !chosen;
+    find("radius").hidden = !chosen || !this.collection.has_radius; // Its place is kept while the answer is on its way.
     this.drop.classList.toggle("small", chosen > 0);
     if (!chosen) return tray.replaceChildren();
     const clear = make("button", { type: "button", class: "quiet", onclick: () => this.onChange({ more: [], less: [], lens: false, class: null }) }, "Clear");
@@ -157,8 +158,7 @@ export class Query {
 
   showRadius(radius) {
     const place = find("radius");
-    place.hidden = !radius;
-    if (!radius) return;
+    if (!radius) return place.replaceChildren();
     const meter = make("div", { class: "radius-scale", "aria-hidden": "true" }, make("span", { class: "radius-mark" }));
     meter.firstChild.style.setProperty("--at", radius.percentile / 100);
     const ends = make("p", { class: "radius-ends soft", "aria-hidden": "true" }, make("span", {}, "centre"), make("span", {}, "edge"));

@@ -70,7 +70,7 @@ export class Results {
 
   only(shown) {
     for (const id of ["welcome", "columns", "nothing"]) find(id).hidden = id !== shown;
-    find("summary").hidden = shown !== "columns" || !find("summary").hasChildNodes();
+    find("summary").hidden = shown !== "columns" || (this.collection.geometries.length === 1 && !find("summary").hasChildNodes());
   }
 
   clear() {

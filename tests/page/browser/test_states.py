@@ -1,0 +1,128 @@
+"""What goes wrong, and what is not there: said in words, and mended by itself where it can be."""
+
+import shutil
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from horosphere.collection import Collection, build
+from horosphere.config import IndexConfig
+from horosphere.page import Page
+from horosphere.page.safety import LOOPBACK
+
+from ..conftest import serving
+from .conftest import hits
+
+
+def test_a_bad_image_is_told_in_the_servers_words(visit, server):
+    page = visit(server, expected=["415"])
+    with page.expect_response("**/api/queries") as answer:
+        page.set_input_files("#file", {"name": "broken.png", "mimeType": "image/png", "buffer": b"no image"})
+    page.wait_for_selector("#query-error:not([hidden])")
+    assert page.locator("#query-error").inner_text() == answer.value.json()["error"]
+    assert not answer.value.ok
+
+
+def test_a_server_that_went_and_came_back(visit, collection):
+    with ExitStack() as first:
+        address = first.enter_context(serving(Page(collection, hosts=LOOPBACK)))
+        page = visit(f"{address}/#like={collection.index.ids[0]}", expected=["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE"])
+        before = hits(page, 0)
+        first.close()
+        page.locator("#k").press("ArrowRight")
+        page.wait_for_selector("#banner:not([hidden])")
+        assert "does not answer" in page.locator("#banner").inner_text()
+        with serving(Page(collection, hosts=LOOPBACK), urlsplit(address).port):
+            page.wait_for_selector("#banner", state="hidden")
+            page.wait_for_function("document.querySelectorAll('.column:first-of-type .hit').length === 11")
+            assert hits(page, 0)[:10] == before
+
+
+def test_a_busy_server_is_asked_again_when_it_says(visit, server, collection):
+    page = visit(server, expected=["429"])
+    refused = []
+
+    def busy(route):
+        if refused:
+            return route.continue_()
+        refused.append(route)
+        return route.fulfill(
+            status=429, headers={"Retry-After": "1"}, json={"error": "too many searches; ask again in a second"}
+        )
+
+    page.route("**/api/search", busy)
+    page.locator(".offer img").first.click()
+    page.wait_for_selector("#banner:not([hidden])")
+    assert "busy" in page.locator("#banner").inner_text()
+    assert len(hits(page, 0)) == 10
+    assert page.locator("#banner").is_hidden() and refused
+
+
+def test_an_unknown_item_is_told(visit, server):
+    page = visit(f"{server}/#like=nobody", expected=["404"])
+    page.wait_for_selector("#query-error:not([hidden])")
+    assert "no item has this id" in page.locator("#query-error").inner_text()
+
+
+def test_a_token_opens_the_page_and_leaves_the_address(visit, collection):
+    word = "a-long-enough-token-of-a-test"
+    with serving(Page(collection, token=word, hosts=LOOPBACK)) as address:
+        page = visit(f"{address}/#token={word}&like={collection.index.ids[0]}")
+        hits(page, 0)
+        assert word not in page.url and collection.index.ids[0] in page.url
+        page.wait_for_function("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+        page = visit(address, expected=["401"], ready="#token[open]")
+        page.locator("#token-word").fill("wrong")
+        page.get_by_role("button", name="Open").click()
+        page.wait_for_selector("#token-error:not([hidden])")
+        page.locator("#token-word").fill(word)
+        page.get_by_role("button", name="Open").click()
+        page.wait_for_selector(".offer img")
+
+
+NAMES = ["<img src=x onerror=document.title='broken'>", "\"'><svg onload=document.title='broken'>", "{{7*7}} & <b>bold<b>"]
+
+
+@pytest.fixture(scope="module")
+def odd(digits, tmp_path_factory):
+    """A collection whose ids, classes and metadata are markup."""
+    folder = tmp_path_factory.mktemp("odd")
+    for i, name in enumerate(NAMES):
+        (folder / "photos" / name).mkdir(parents=True)
+        for j in range(2):
+            pixels = np.full((16, 16), 60 * i + 20 * j, np.uint8)
+            Image.fromarray(pixels).save(folder / "photos" / name / f"{name}{j}.png")
+    build(IndexConfig(digits.parent / "run", folder / "photos", output=folder / "index", workers=0), progress=False)
+    with Collection.open(folder / "index") as collection:
+        yield collection
+
+
+def test_markup_in_ids_and_metadata_is_text(visit, odd):
+    with serving(Page(odd, hosts=LOOPBACK)) as address:
+        page = visit(address)
+        page.locator(".offer img").first.click()
+        shown = hits(page, 0)
+        page.locator("#filters summary").first.click()
+        page.locator(".column:first-of-type .more").first.click()
+        page.wait_for_selector(".chip")
+        hits(page, 0)
+        page.locator("#by-id").press_sequentially("<img")
+        page.wait_for_selector("#by-id-list [role=option]")
+        assert len(shown) == 5 and page.title() == f"{odd.name} · Horosphere"
+        assert page.locator("img[src='x'], main b, svg[onload]").count() == 0
+        named = page.locator("#filters .value").all_inner_texts()
+        assert all(any(name in text for text in named) for name in NAMES)
+
+
+def test_an_empty_collection_says_how_to_fill_it(visit, digits, tmp_path):
+    shutil.copytree(digits, tmp_path / "empty")
+    with Collection.open(tmp_path / "empty") as collection:
+        collection.index.remove(collection.index.ids)
+        with serving(Page(collection, hosts=LOOPBACK)) as address:
+            page = visit(address)
+            page.wait_for_selector("#welcome .lead")
+            assert "This collection is empty" in page.locator("#welcome").inner_text()
+            assert "horosphere index" in page.locator("#welcome").inner_text()
