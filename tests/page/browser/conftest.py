@@ -1,4 +1,4 @@
-"""A browser, and pages in it that are watched: what leaves their origin, and what goes wrong in their console, fails the test."""
+"""A browser, and pages in it that are watched: a request off their origin or an error in their console fails the test."""
 
 import io
 import shutil
@@ -34,7 +34,9 @@ def visit(chromium):
     contexts, problems = [], []
 
     def visit(address, *, expected=(), ready="#main:not([aria-busy])", script=None, **options):
-        context = chromium.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
+        context = chromium.new_context(
+            **({"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"} | options)
+        )
         contexts.append(context)
         if script:
             context.add_init_script(script)

@@ -48,11 +48,14 @@ STRUCTURE = """() => {
     const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
     for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) wrong.push(`twice: ${id}`);
     for (const name of ["aria-controls", "aria-labelledby", "for"])
-        for (const element of document.querySelectorAll(`[${name}]`))
-            if (!document.getElementById(element.getAttribute(name))) wrong.push(`${name} to nothing: ${element.outerHTML.slice(0, 90)}`);
+        for (const element of document.querySelectorAll(`[${name}]`)) {
+            const named = document.getElementById(element.getAttribute(name));
+            if (!named) wrong.push(`${name} to nothing: ${element.outerHTML.slice(0, 90)}`);
+        }
     if (document.querySelectorAll("h1").length !== 1 || !document.querySelector("main") || !document.querySelector("header"))
         wrong.push("landmarks");
-    const levels = [...document.querySelectorAll("h1, h2, h3, h4")].filter((h) => h.checkVisibility()).map((h) => Number(h.tagName[1]));
+    const headings = [...document.querySelectorAll("h1, h2, h3, h4")].filter((heading) => heading.checkVisibility());
+    const levels = headings.map((heading) => Number(heading.tagName[1]));
     levels.forEach((level, i) => i && level > levels[i - 1] + 1 && wrong.push(`heading ${i} skips a level`));
     return wrong;
 }"""
@@ -114,7 +117,7 @@ def test_all_is_done_with_the_keyboard(visit, server, collection):
     answered(page, lambda: press("m"))
     assert page.locator(".chip.more").count() == 2
     answered(page, lambda: press("]"))
-    page.wait_for_function("document.querySelectorAll('.column:first-of-type .hit').length === 11")
+    page.wait_for_function("() => document.querySelectorAll('.column:first-of-type .hit').length === 11")
     answered(page, page.go_back)
     assert hits(page, 0) == first
     press("Escape")

@@ -73,15 +73,16 @@ def test_what_the_geometries_agree_on_is_told_in_words(visit, server, collection
 def test_more_and_less_are_collected_in_a_tray(visit, server, collection):
     start = collection.index.ids[0]
     page = visit(f"{server}/#like={start}")
-    more, less = hits(page, 0)[1], hits(page, 0)[4]
-    page.locator(f".column:first-of-type .hit[data-id='{more}'] .more").click()
+    more = hits(page, 0)[1]
+    answered(page, lambda: page.locator(f".column:first-of-type .hit[data-id='{more}'] .more").click())
+    less = hits(page, 0)[4]
     answer = answered(page, lambda: page.locator(f"[data-id='{less}'] .less").first.click())
     assert hits(page, 0) == neighbours(answer)[0]
     assert not {start, more, less} & set(hits(page, 0))
     assert page.locator(".chip.more").count() == 2 and page.locator(".chip.less").count() == 1
     assert f"unlike={less}" in page.url
     page.locator(".chip.less .chip-remove").click()
-    page.wait_for_function("!location.hash.includes('unlike')")
+    page.wait_for_function("() => !location.hash.includes('unlike')")
     page.get_by_role("button", name="Clear").click()
     page.wait_for_selector("#welcome:not([hidden])")
     assert page.locator("#tray").is_hidden()

@@ -37,7 +37,7 @@ def test_a_server_that_went_and_came_back(visit, collection):
         assert "does not answer" in page.locator("#banner").inner_text()
         with serving(Page(collection, hosts=LOOPBACK), urlsplit(address).port):
             page.wait_for_selector("#banner", state="hidden")
-            page.wait_for_function("document.querySelectorAll('.column:first-of-type .hit').length === 11")
+            page.wait_for_function("() => document.querySelectorAll('.column:first-of-type .hit').length === 11")
             assert hits(page, 0)[:10] == before
 
 
@@ -73,7 +73,7 @@ def test_a_token_opens_the_page_and_leaves_the_address(visit, collection):
         page = visit(f"{address}/#token={word}&like={collection.index.ids[0]}")
         hits(page, 0)
         assert word not in page.url and collection.index.ids[0] in page.url
-        page.wait_for_function("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+        page.wait_for_function("() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)")
         page = visit(address, expected=["401"], ready="#token[open]")
         page.locator("#token-word").fill("wrong")
         page.get_by_role("button", name="Open").click()

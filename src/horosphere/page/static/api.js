@@ -9,7 +9,7 @@ export class Refused extends Error {
 
 export class Gone extends Error {}
 
-// "busy" (detail: seconds until the next try) and "answer".
+// "busy" (detail: seconds until the next try), then "answer".
 export const connection = new EventTarget();
 
 function pause(seconds, signal) {
@@ -31,7 +31,7 @@ async function sentence(response) {
 }
 
 async function send(path, options = {}) {
-  for (;;) {
+  for (let busy = false; ; busy = true) {
     let response;
     try {
       response = await fetch(path, options);
@@ -44,7 +44,7 @@ async function send(path, options = {}) {
       await pause(Math.max(1, wait || 1), options.signal);
       continue;
     }
-    connection.dispatchEvent(new Event("answer"));
+    if (busy) connection.dispatchEvent(new Event("answer"));
     if (!response.ok) throw new Refused(response.status, await sentence(response));
     return response;
   }

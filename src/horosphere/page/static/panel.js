@@ -1,6 +1,5 @@
 // The disk beside the results: its layout under way, its colours, the query's place in it.
 import * as api from "./api.js";
-import { Disk } from "./disk/view.js";
 import { find, make } from "./dom.js";
 import { percent, seconds } from "./words.js";
 
@@ -19,8 +18,9 @@ export class Panel {
         if ("progress" in line) this.progress(line);
       });
       if (!last?.ready) return this.tell(last?.error ?? "There is no disk for this collection.");
-      const [points, items] = await Promise.all([api.diskPoints(), api.diskItems()]);
-      this.open(points, items, last.sentence);
+      // Loaded when there is something to draw: the search does not wait for the drawing's code.
+      const [{ Disk }, points, items] = await Promise.all([import("./disk/view.js"), api.diskPoints(), api.diskItems()]);
+      this.open(Disk, points, items, last.sentence);
     } catch (error) {
       if (error instanceof api.Refused && error.status !== 401) this.tell(error.message);
       else this.onFailure(error, () => this.start());
@@ -40,7 +40,7 @@ export class Panel {
     find("disk").classList.toggle("shut", !this.disk);
   }
 
-  open(points, items, sentence) {
+  open(Disk, points, items, sentence) {
     try {
       this.disk = new Disk(find("disk"), this.actions);
     } catch {
