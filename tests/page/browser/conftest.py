@@ -11,7 +11,8 @@ from PIL import Image
 from horosphere.data import load_data
 
 
-@pytest.fixture(scope="session")
+# Of this package alone: while it lives, its event loop runs in this thread, and other tests start their own.
+@pytest.fixture(scope="package")
 def chromium():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = shutil.which("chromium")
