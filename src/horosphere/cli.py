@@ -26,6 +26,7 @@ from .config import (
     ProbeConfig,
     SceneConfig,
     ScenesConfig,
+    SearchConfig,
     ServeConfig,
     TransferConfig,
     is_points_file,
@@ -43,6 +44,7 @@ usage: horosphere COMMAND ...
   evaluate    judge a run, an untrained encoder, or a file of points by retrieval
   embed       points of images, with a trained run, into a file
   index       make images searchable with a trained run: points, thumbnails and model in one folder
+  search      the images nearest to a query, under each geometry
   report      judge a finished run again and rewrite its report.html
   explain     see what the geometry does, in numbers and pictures
   delta       how hyperbolic embeddings are, and the curvature that suggests
@@ -402,8 +404,23 @@ def index(arguments: list[str]) -> None:
     rate = f" at {made.added / made.seconds:,.0f} images a second" if made.added else ""
     counts = {"were there already": made.known, "got metadata": made.updated, "pruned": made.pruned}
     others = "".join(f", {count:,} {what}" for what, count in counts.items() if count)
-    print(f"{made.added:,} images embedded and added{rate}, {len(made.failures):,} skipped{others}\n")
-    print(f"items   {made.items:,}\nfolder  {made.folder}")
+    print(f"{made.added:,} images embedded and added{rate}, {len(made.failures):,} skipped{others}")
+    print(f"{made.sentence}\n\nitems   {made.items:,}\nfolder  {made.folder}\nsearch  horosphere serve {made.folder}")
+
+
+def search(arguments: list[str]) -> None:
+    """`horosphere search`."""
+    config = _parse(SearchConfig, "search", arguments)
+    from .collection import Collection, about_text, search
+
+    with Collection.open(config.index, device=config.device) as collection:
+        if config.about:
+            print(about_text(collection))
+        answers = search(collection, config)
+    if answers:
+        print("\n" * config.about + "\n\n".join(answer.text() for answer in answers))
+    if config.json:
+        _write_json(config.json, {"answers": [answer.to_dict() for answer in answers]})
 
 
 def explain(arguments: list[str]) -> None:
@@ -661,6 +678,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "evaluate": evaluate,
     "embed": embed,
     "index": index,
+    "search": search,
     "report": report,
     "explain": explain,
     "delta": delta,

@@ -59,11 +59,14 @@ def paint(path, seed: int, side: int = 40) -> None:
     Image.fromarray(pixels).save(path)
 
 
-@pytest.fixture
-def photos(tmp_path):
+def paint_photos(folder):
     """Twelve images in the folders cat and dog, and one at the top."""
-    folder = tmp_path / "photos"
     for i in range(12):
         paint(folder / ("cat" if i % 2 else "dog") / f"{i:02}.png", i)
     paint(folder / "top.png", 99)
     return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return paint_photos(tmp_path / "photos")

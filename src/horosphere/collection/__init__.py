@@ -7,6 +7,18 @@ from .build import Outcome, build
 from .collection import Collection
 from .confidence import Radii
 from .confusions import Confusions, confusions
+from .search import Answer, about_text, search
 from .thumbnails import Thumbnails
 
-__all__ = ["Collection", "Confusions", "Outcome", "Radii", "Thumbnails", "build", "confusions"]
+__all__ = [
+    "Answer",
+    "Collection",
+    "Confusions",
+    "Outcome",
+    "Radii",
+    "Thumbnails",
+    "about_text",
+    "build",
+    "confusions",
+    "search",
+]

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ class Outcome:
         updated: were there already and got metadata.
         failures: (id, reason) of images that could not be read.
         seconds: that embedding and adding took.
+        sentence: how searches go: exact, or at which recall.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Outcome:
     updated: int
     failures: Failures = field(default_factory=list)
     seconds: float = 0.0
+    sentence: str = ""
 
 
 def build(config: IndexConfig, progress: bool = True) -> Outcome:
@@ -80,12 +82,13 @@ def build(config: IndexConfig, progress: bool = True) -> Outcome:
             outcome = _fill(folder, index, thumbnails, given, table, model, config, progress)
             if outcome.added or outcome.pruned or outcome.updated:
                 confidence.forget(folder)
+            index.build(progress=progress)
             confidence.radii(index, folder, progress)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"{len(index):,} items are in {folder}; the same command goes on") from None
         finally:
             thumbnails.close()
-    return outcome
+        return replace(outcome, sentence=index.describe()["search"]["sentence"])
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,10 @@ class SearchIndex(ABC):
         """The metadata of `ids`, in their order, or of all items in order of insertion."""
         return self._read_metadata(None if ids is None else self._ids(ids, different=False))
 
+    @abstractmethod
+    def build(self, *, progress: bool = False) -> None:
+        """Make searches fast, as far as the promised recall is kept; until then all items are compared."""
+
     @property
     @abstractmethod
     def ids(self) -> list[str]:
