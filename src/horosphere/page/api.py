@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ..collection import Collection
+from ..collection.disk import CollectionDisk
 from . import about
 from .bodies import check_keys, check_text, read_bytes, read_json, refuse, whole_number
 from .disk import SharedDisk
@@ -117,14 +118,14 @@ class Api:
         return StreamingResponse(self.disk.lines(), media_type="application/x-ndjson")
 
     async def disk_points(self, _: Request) -> Response:
-        places = self._laid_out().places
-        return Response(places.astype("<f4").tobytes(), media_type="application/octet-stream")
+        positions = self._laid_out().positions
+        return Response(positions.astype("<f4").tobytes(), media_type="application/octet-stream")
 
     async def disk_items(self, _: Request) -> Response:
         self._laid_out()
         return Response(self.disk.items, media_type="application/json")
 
-    def _laid_out(self) -> Any:
+    def _laid_out(self) -> CollectionDisk:
         if self.disk.made is None:
             refuse(
                 503, "the disk is not laid out yet; GET /api/disk makes it and says how far it is", **{"Retry-After": "5"}

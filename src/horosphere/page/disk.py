@@ -3,17 +3,21 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from ..collection import Collection
+from ..collection.disk import CollectionDisk, collection_disk
 from ..errors import InputError
 from .about import codes
 
 #: Seconds between looks at how far the layout got, and between lines that say nothing new.
 _LOOK, _SAY = 0.2, 5.0
+#: The share that must be done before the time that is left is guessed from it.
+_SURE = 0.02
 
 
 class Stopped(Exception):
@@ -29,7 +33,7 @@ class SharedDisk:
         self._progress: dict[str, Any] = {"progress": 0.0, "left": None, "step": "starting"}
         self._error: str | None = None
         self._stopping = threading.Event()
-        self.made: Any = None
+        self.made: CollectionDisk | None = None
         #: The answer of GET /api/disk/items.
         self.items = b""
 
@@ -54,8 +58,8 @@ class SharedDisk:
 
     def _make(self) -> None:
         try:
-            raise InputError("the disk is not laid out by this version")
-            made = None
+            self._started = time.monotonic()
+            made = collection_disk(self._collection.index, self._collection.folder, tell=self._tell)
             self.items = _items(self._collection, made)
             self.made = made
         except Stopped:
@@ -66,14 +70,15 @@ class SharedDisk:
             self._error = "the layout failed; the server's own output says why"
             threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, self._thread)))
 
-    def _report(self, share: float, left: float | None, step: str) -> None:
+    def _tell(self, share: float, step: str) -> None:
         if self._stopping.is_set():
             raise Stopped
+        left = (time.monotonic() - self._started) * (1 / share - 1) if share > _SURE else None
         self._progress = {"progress": share, "left": left, "step": step}
 
-    def place(self, point: torch.Tensor) -> list[float] | None:
+    def place(self, point: Tensor) -> list[float] | None:
         """Where a point (p,) lies in the disk; None before that is laid out."""
-        return None if self.made is None else [float(x) for x in self.made.place(point)]
+        return None if self.made is None else self.made.place(point[None])[0].tolist()
 
     def stop(self) -> None:
         """End the layout at its next word of progress, and every answer that waits for it."""
@@ -84,6 +89,5 @@ def _line(value: dict[str, Any]) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 
-def _items(collection: Collection, made: Any) -> bytes:
-    ids = list(made.ids)
-    return json.dumps({"ids": ids, "fields": codes(collection, ids)}).encode()
+def _items(collection: Collection, made: CollectionDisk) -> bytes:
+    return json.dumps({"ids": made.ids, "fields": codes(collection, made.ids)}).encode()
