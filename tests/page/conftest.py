@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 import uvicorn
@@ -11,7 +12,8 @@ from starlette.testclient import TestClient
 
 from horosphere import build as objects
 from horosphere.collection import Collection, build
-from horosphere.config import IndexConfig
+from horosphere.config import Config, DataConfig, IndexConfig, ModelConfig, PartConfig, SpaceConfig
+from horosphere.data import save_arrays
 from horosphere.page import Page
 from horosphere.page.safety import LOOPBACK
 from horosphere.runs import Run
@@ -34,6 +36,29 @@ def digits(tmp_path_factory):
 @pytest.fixture(scope="session")
 def collection(digits):
     with Collection.open(digits) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory):
+    """An open collection of cached features, in a mixture whose points have no bound."""
+    folder, rng = tmp_path_factory.mktemp("features"), np.random.default_rng(0)
+    labels = np.repeat(np.arange(6), 5)
+    save_arrays(
+        folder / "f.npz",
+        features=rng.normal(size=(30, 12)).astype(np.float32) + labels[:, None],
+        labels=labels,
+        classes=[f"kind{i}" for i in range(6)],
+        split=np.where(labels < 3, "train", "test"),
+        ids=[f"item{i}" for i in range(30)],
+    )
+    space = SpaceConfig((PartConfig("euclidean"), PartConfig("hyperbolic", clip=None)))
+    config = Config(data=DataConfig("features", str(folder / "f.npz")), model=ModelConfig(None, dim=8), space=space)
+    run = Run(folder / "run")
+    run.begin(config)
+    objects.embedder(config, objects.data(config.data)).save(run.model_path)
+    build(IndexConfig(run.folder, output=folder / "index", workers=0), progress=False)
+    with Collection.open(folder / "index") as opened:
         yield opened
 
 

@@ -56,6 +56,7 @@ def test_answers_are_as_described(client, collection, specification):
     check(specification, "/api/disk", "get", client.get("/api/disk"))
     for query in ({"id": id}, {"point": text(collection.index.points()[1])}, {"more": [{"id": id}], "less": []}):
         check(specification, "/api/search", "post", client.post("/api/search", json={"query": query, "k": 4}))
+        check(specification, "/api/confusions", "post", client.post("/api/confusions", json={"query": query, "k": 4}))
     image = client.get("/thumbnails", params={"id": id}).content
     answer = client.post("/api/queries", content=image, headers={"Content-Type": "image/jpeg"})
     check(specification, "/api/queries", "post", answer)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-POSTS = ("/api/session", "/api/queries", "/api/search")
+POSTS = ("/api/session", "/api/queries", "/api/search", "/api/confusions")
 GETS = ("/api/items", "/thumbnails", "/api/collection", "/api/health", "/static/app.js")
 kinds = st.sampled_from(
     ["application/json", "image/png", "text/plain", "application/octet-stream", "application/json; x=\xff"]

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from horosphere.page import Page
 from horosphere.spaces import Mixed
+
+from .conftest import asking
 
 
 def ask(client, query, **rest):
@@ -129,6 +132,65 @@ def test_items_and_ids(client, collection):
     starts = [id.startswith("12") for id in found]
     assert starts == sorted(starts, reverse=True)
     assert client.get("/api/items?like=nothing-is-called-so").json() == {"ids": []}
+
+
+def test_confusions_are_the_nearest_of_other_classes(client, collection):
+    id = collection.index.ids[7]
+    point, own = collection.index.points([id])[0], collection.index.metadata([id])[0]["class"]
+    answer = client.post("/api/confusions", json={"query": {"id": id}, "k": 6}).json()
+    assert answer["class"] == own and own in answer["sentence"]
+    for column in answer["geometries"]:
+        weights = collection.geometries[column["name"]]
+        expected = nearest(collection, point, 6, weights, (), lambda metadata: metadata["class"] != own)
+        check(column, expected)
+        p = np.exp(-np.array([distance for _, distance in expected]) / collection.temperature(column["name"]))
+        assert [hit["weight"] for hit in column["hits"]] == pytest.approx(p / p.sum())
+    other = next(label for label in (m["class"] for m in collection.index.metadata()) if label != own)
+    answer = client.post("/api/confusions", json={"query": {"id": id}, "class": other, "k": 1}).json()
+    assert answer["class"] == other and id not in [hit["id"] for hit in answer["geometries"][0]["hits"]]
+    # What "more" names is left out, and the weights are of what is shown.
+    shown = [hit["id"] for hit in column["hits"][:2]]
+    answer = client.post("/api/confusions", json={"query": {"more": [{"id": each} for each in (id, *shown)]}, "k": 5}).json()
+    for column in answer["geometries"]:
+        assert not {hit["id"] for hit in column["hits"]} & {id, *shown} and len(column["hits"]) == 5
+        assert sum(hit["weight"] for hit in column["hits"]) == pytest.approx(1)
+    for body, words in (({"class": "no such"}, "no class"), ({"class": 3}, "no string")):
+        refused = client.post("/api/confusions", json={"query": {"id": id}} | body)
+        assert refused.status_code == 422 and words in refused.json()["error"]
+
+
+def test_the_radius_of_a_query(client, collection):
+    id = collection.index.ids[7]
+    radius = ask(client, {"id": id})["radius"]
+    assert radius == client.get("/api/items", params={"id": id}).json()["radius"]
+    part = collection.space.parts[1]
+    points = collection.index.points()
+    assert radius["value"] == pytest.approx(float(part.radius(collection.space.split(points)[1])[7]), rel=1e-4)
+    everyone, value = collection.radii.of(points), radius["value"]
+    assert radius["percentile"] == pytest.approx(50 * ((everyone < value).mean() + (everyone <= value).mean()), abs=2)
+    assert radius["sentence"] == collection.radii.sentence
+
+
+def test_a_collection_of_features_without_bounds(features):
+    """No image can be asked for, and no point is too far out to be refused."""
+    with asking(Page(features)) as client:
+        told = client.get("/api/collection").json()
+        assert not told["takes_images"] and not told["has_thumbnails"]
+        assert [part["kind"] for part in told["parts"]] == ["euclidean", "hyperbolic"]
+        refused = client.post("/api/queries", content=b"x", headers={"Content-Type": "image/png"})
+        assert refused.status_code == 422 and "search from an item" in refused.json()["error"]
+        assert client.get("/thumbnails", params={"id": "item20"}).status_code == 404
+        assert client.get("/api/disk").text.splitlines()[-1].startswith('{"ready": true')
+        for norm in (0.0, 1e-30, 1.0, 50.0, 1e3, 1e6, 1e19, 1e30, 3e38):
+            for path in ("/api/search", "/api/confusions"):
+                answer = client.post(path, json={"query": {"point": text(np.eye(16)[0] * norm)}, "k": 4})
+                assert answer.status_code in (200, 422), answer.text
+                assert answer.status_code == 200 or norm > 100
+                if answer.status_code == 200:
+                    assert len(answer.json()["geometries"]) == 3
+        far = [{"point": text(np.eye(16)[i] * 1e30)} for i in (0, 9)]
+        assert client.post("/api/search", json={"query": {"more": far[:1], "less": far[1:]}}).status_code == 422
+        assert client.post("/api/search", json={"query": {"more": far}}).status_code == 422
 
 
 @pytest.mark.parametrize(

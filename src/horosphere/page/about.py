@@ -41,7 +41,7 @@ def describe(collection: Collection, limits: Limits) -> dict[str, Any]:
         "fields": {name: _field(field) for name, field in index.fields(_VALUES).items()},
         "search": _search(index),
         "limits": {"bytes": limits.bytes, "pixels": limits.pixels, "k": limits.k, "chosen": limits.chosen},
-        "has_radius": collection.space.has_origin,
+        "has_radius": collection.radii is not None,
     }
 
 
@@ -81,7 +81,16 @@ def _search(index: Any) -> dict[str, Any]:
 
 def radius(collection: Collection, point: Tensor) -> dict[str, Any] | None:
     """What a point's distance to the origin says; None where the space has no origin."""
-    return None
+    radii = collection.radii
+    if radii is None:
+        return None
+    value = float(radii.of(point[None])[0])
+    return {
+        "value": value,
+        "percentile": radii.percentile(value),
+        "confidence": radii.confidence(value),
+        "sentence": radii.sentence,
+    }
 
 
 def ids_like(collection: Collection, text: str, most: int) -> list[str]:

@@ -19,7 +19,7 @@ from .disk import SharedDisk
 from .images import Embedding
 from .limits import Limits
 from .safety import Session
-from .search import Query, check_item, read_query, search
+from .search import Query, check_item, confuse, own_class, read_query, search
 from .workers import Pool, Room
 
 _SPECIFICATION = yaml.safe_load((files("horosphere.page") / "openapi.yaml").read_text(encoding="utf-8"))
@@ -43,6 +43,7 @@ class Api:
             Route("/api/collection", self.describe),
             Route("/api/queries", self.embed, methods=["POST"]),
             Route("/api/search", self.search, methods=["POST"]),
+            Route("/api/confusions", self.confuse, methods=["POST"]),
             Route("/api/items", self.items),
             Route("/thumbnails", self.thumbnail),
             Route("/api/disk", self.lay_out),
@@ -92,7 +93,20 @@ class Api:
 
         def answer() -> dict[str, Any]:
             query = read_query(self.collection, body["query"], self.limits)
-            return self._about_query(query) | search(self.collection, query, k, weights, where)
+            return search(self.collection, query, k, weights, where) | self._about_query(query)
+
+        return JSONResponse(await self._searches.run(answer))
+
+    async def confuse(self, request: Request) -> Response:
+        body = check_keys(await read_json(request, self.limits), "the body", {"query"}, {"class", "k"})
+        k, label = self._k(body), body.get("class")
+        if label is not None and not isinstance(label, str):
+            refuse(422, "class is no string; expected one of the classes, or null for the query's own")
+
+        def answer() -> dict[str, Any]:
+            query = read_query(self.collection, body["query"], self.limits)
+            own = own_class(self.collection, body["query"]) if label is None else label
+            return confuse(self.collection, query, own, k) | self._about_query(query)
 
         return JSONResponse(await self._searches.run(answer))
 

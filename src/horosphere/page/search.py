@@ -9,14 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..collection import Collection
+from ..collection import Collection, confusions
+from ..collection.confusions import negative_shares
 from ..errors import InputError
+from ..index import Hits
 from ..spaces import Mixed
 from .bodies import check_keys, decode_point, encode_point, refuse
 from .limits import Limits
 
 #: How far "less" moves a query away: beyond it, by half the way from the mean of what is to be less.
 _AWAY = 1.5
+#: What a column has of each hit, and what a hit calls it; the first is the id.
+_OF_HITS = {"ids": "id", "distances": "distance", "shares": "weight"}
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,12 @@ def _single(collection: Collection, query: Any, name: str) -> Query:
         id = check_keys(query, name, {"id"})["id"]
         check_item(collection, id)
         return Query(collection.index.points([id])[0], frozenset([id]))
-    point = decode_point(check_keys(query, name, {"point"})["point"], collection.index.dim)
-    return Query(torch.from_numpy(point), frozenset())
+    point = torch.from_numpy(decode_point(check_keys(query, name, {"point"})["point"], collection.index.dim))
+    try:
+        collection.space.check(point[None])
+    except ValueError as error:
+        refuse(422, str(error))
+    return Query(point, frozenset())
 
 
 def check_item(collection: Collection, id: Any) -> None:
@@ -88,14 +96,45 @@ def search(
     if weights is not None:
         geometries[0] = (geometries[0][0], tuple(weights))
     columns = {name: _column(collection, query, k, own, where) for name, own in geometries}
+    return _answer(collection, query, columns)
+
+
+def own_class(collection: Collection, query: dict[str, Any]) -> str | None:
+    """The class of the item that a query is; None where it is none, or has none."""
+    label = collection.index.metadata([query["id"]])[0].get("class") if "id" in query else None
+    return None if label is None else str(label)
+
+
+def confuse(collection: Collection, query: Query, label: str | None, k: int) -> dict[str, Any]:
+    """The `k` nearest items of other classes than `label`, and of each the share of its weight p(x⁻) in theirs."""
+    started = time.perf_counter()
+    try:
+        found = confusions(collection, query.point, label, k + len(query.left_out))
+    except InputError as error:
+        refuse(422, str(error))
+    milliseconds = 1e3 * (time.perf_counter() - started) / len(found.hits)
+    columns = {}
+    for name, hits in found.hits.items():
+        column = _kept(collection, query, k, hits, collection.geometries[name]) | {"milliseconds": milliseconds}
+        shares = negative_shares(np.array(column["distances"]), found.temperatures[name])
+        columns[name] = column | {"shares": shares.tolist()}
+    return _answer(collection, query, columns) | {"class": found.own_class, "sentence": found.sentence}
+
+
+def _answer(collection: Collection, query: Query, columns: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Columns of ids and what is known of each, as the API words them."""
     found = list(dict.fromkeys(id for column in columns.values() for id in column["ids"]))
     described = describe_items(collection, query.point, found)
     places = {name: {id: 1 + i for i, id in enumerate(column["ids"])} for name, column in columns.items()}
     for column in columns.values():
-        hits = zip(column.pop("ids"), column.pop("distances"), strict=True)
+        own = {key: column.pop(name) for name, key in _OF_HITS.items() if name in column}
         column["hits"] = [
-            {"id": id, "distance": distance, **described[id], "ranks": {name: at.get(id) for name, at in places.items()}}
-            for id, distance in hits
+            {
+                **dict(zip(own, hit, strict=True)),
+                **described[hit[0]],
+                "ranks": {name: at.get(hit[0]) for name, at in places.items()},
+            }
+            for hit in zip(*own.values(), strict=True)
         ]
     everywhere = [id for id in found if all(id in at for at in places.values())]
     most = max(map(len, places.values()))
@@ -113,6 +152,11 @@ def _column(collection: Collection, query: Query, k: int, weights: Any, where: A
     except InputError as error:
         refuse(422, str(error))
     milliseconds = 1e3 * (time.perf_counter() - started)
+    return _kept(collection, query, k, hits, weights) | {"milliseconds": milliseconds}
+
+
+def _kept(collection: Collection, query: Query, k: int, hits: Hits, weights: Sequence[float] | None) -> dict[str, Any]:
+    """The first `k` hits that the query does not name."""
     kept = [i for i, id in enumerate(hits.ids[0]) if id not in query.left_out][:k]
     distances = hits.distances[0][kept]
     if not np.isfinite(distances).all():
@@ -122,7 +166,6 @@ def _column(collection: Collection, query: Query, k: int, weights: Any, where: A
     return {
         "weights": None if weights is None else list(weights),
         "exact": hits.exact,
-        "milliseconds": milliseconds,
         "ids": [str(hits.ids[0][i]) for i in kept],
         "distances": distances.tolist(),
     }

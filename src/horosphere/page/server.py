@@ -37,6 +37,7 @@ def serve(config: ServeConfig) -> None:
         if collection.takes_images:
             print("warming its model …", flush=True)
             _warm(collection)
+        _ = collection.radii  # measured here where they were not yet, and not by the first to search
         limits = Limits(bytes=config.max_megabytes * 2**20, pixels=config.max_megapixels * 10**6)
         page = Page(collection, token=token, hosts=LOOPBACK if config.on_loopback else None, limits=limits)
         server = _Server(page, limits.connections, config.log)
