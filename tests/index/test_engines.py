@@ -1,8 +1,16 @@
 """What every engine promises, for each engine alike."""
 
+import math
+import re
+from collections import Counter
+from contextlib import ExitStack
+from itertools import count
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from horosphere.errors import InputError
 from horosphere.evaluation.truth import Truth
@@ -19,21 +27,20 @@ SPACES = [
 ]
 
 
-@pytest.fixture(params=["embedded", "durable"])
-def make(request, tmp_path):
-    """Makes an index of an engine: make(space, **options)."""
-    made = []
+@pytest.fixture(params=["memory", "folder"])
+def engine(request, tmp_path):
+    """Makes an index of an engine: engine(space, **options). Who asks for it closes it."""
+    if request.param == "memory":
+        return Index
+    numbers = count()
+    return lambda space, **options: Index.create(tmp_path / str(next(numbers)), space, **options)
 
-    def new(space, **options):
-        if request.param == "durable":
-            made.append(Index.create(tmp_path / str(len(made)), space, **options))
-        else:
-            made.append(Index(space, **options))
-        return made[-1]
 
-    yield new
-    for index in made:
-        index.close()
+@pytest.fixture
+def make(engine):
+    """Makes indexes that are closed after the test."""
+    with ExitStack() as made:
+        yield lambda *given, **options: made.enter_context(engine(*given, **options))
 
 
 def points_of(space, n=200, dtype=torch.float32):
@@ -99,3 +106,219 @@ def test_weights_are_those_of_the_mixture_so_weighted(make):
         order, distances = reference(Mixed([Sphere(), Hyperbolic(1.0)], weights), x, x[:40], 9)
         hits = index.search(x[:40], 9, weights=weights)
         assert (hits.ids == np.array(names(200), object)[order]).all() and (hits.distances == distances).all()
+
+
+#: Names and words that mean something to SQL, JSON and Milvus, and ones that look alike.
+WORDS = [
+    "cat",
+    "dog",
+    "",
+    "x' OR 1=1 --",
+    '"',
+    "a.b[0]",
+    "$",
+    "a\\b",
+    "%",
+    "_",
+    "\n",
+    "日本",
+    "é",
+    "e\u0301",
+    "\x00",
+    "NULL",
+    "1",
+    "true",
+]
+VALUES = {
+    "text": st.sampled_from(WORDS) | st.text(st.characters(codec="utf-8"), max_size=5),
+    "number": st.integers(-3, 3)
+    | st.sampled_from([0.5, -0.0, 1e300, -1e300, 5e-324, 2**53 + 1, 2**63 - 1, -(2**63) + 1, 2.0**53]),
+    "boolean": st.booleans(),
+}
+NAMES = st.sampled_from([word for word in WORDS if word]) | st.text(st.characters(codec="utf-8"), min_size=1, max_size=4)
+
+
+def matches(item, where):
+    """A filter in plain Python."""
+    for name, asked in where.items():
+        value = item.get(name)
+        if isinstance(asked, dict) and "not" not in asked:
+            if value is None or not asked.get("min", -math.inf) <= value <= asked.get("max", math.inf):
+                return False
+            continue
+        negated = isinstance(asked, dict)
+        wanted = asked["not"] if negated else asked
+        if (value in (wanted if isinstance(wanted, list) else [wanted])) == negated:
+            return False
+    return True
+
+
+@st.composite
+def filtered(draw):
+    """Items' metadata, of one kind a field, and a filter."""
+    kinds = draw(st.dictionaries(NAMES, st.sampled_from(list(VALUES)), min_size=1, max_size=3))
+    metadata = draw(
+        st.lists(
+            st.fixed_dictionaries({}, optional={name: VALUES[kind] for name, kind in kinds.items()}), min_size=1, max_size=12
+        )
+    )
+    where = {}
+    for name in {name for item in metadata for name in item}:
+        value = VALUES[kinds[name]]
+        plain = value | st.lists(value, max_size=3)
+        asked = plain | plain.map(lambda some: {"not": some})
+        if kinds[name] == "number":
+            asked |= st.dictionaries(st.sampled_from(["min", "max"]), value, min_size=1)
+        if draw(st.booleans()):
+            where[name] = draw(asked)
+    return metadata, where
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(filtered())
+def test_a_filter_is_what_it_is_in_plain_python(engine, given_filter):
+    metadata, where = given_filter
+    x = points_of(Sphere())[: len(metadata)]
+    with engine(Sphere()) as index:
+        index.add(x, names(len(metadata)), metadata)
+        expected = {name for name, item in zip(names(len(metadata)), metadata, strict=True) if matches(item, where)}
+        hits = index.search(points_of(Sphere())[:2], 20, where=where)
+        assert set(hits.ids[0]) == set(hits.ids[1]) == expected and hits.ids.shape == (2, len(expected))
+        assert index.metadata() == metadata
+        assert [[type(value) for value in item.values()] for item in index.metadata()] == [
+            [type(value) for value in item.values()] for item in metadata
+        ]
+        # Once more without some, so that what is kept beside the items goes with them.
+        index.remove(names(len(metadata))[::2])
+        gone = set(names(len(metadata))[::2])
+        assert set(index.search(x[0], 20, where=where).ids[0]) == expected - gone
+        counts = Counter(name for item in metadata[1::2] for name in item)
+        fields = index.fields()
+        assert {name: sum(count for _, count in field.values) for name, field in fields.items()} == counts
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"clas": "cat"}, "no item has the field 'clas'; did you mean 'class'"),
+        ({"zzz": 1}, "Fields: 'class', 'seen', 'year'"),
+        ({"class": 3}, "'class' holds a text; given: 3"),
+        ({"class": ["cat", None]}, "'class' holds a text; given: None"),
+        ({"class": {"min": "a"}}, "has no range"),
+        ({"class": {"is": "cat"}}, "expected a value, a list of values"),
+        ({"class": {}}, "expected a value, a list of values"),
+        ({"class": {"not": "cat", "min": 3}}, "expected a value, a list of values"),
+        ({"year": "2000"}, "'year' holds a number; given: '2000'"),
+        ({"year": True}, "'year' holds a number; given: True"),
+        ({"year": {"min": "2000"}}, "expected finite numbers"),
+        ({"year": {"max": float("nan")}}, "expected finite numbers"),
+        ({"year": 2**70}, "'year' holds a number"),
+        ({"seen": 1}, "'seen' holds a boolean; given: 1"),
+        ({"class": ["cat"] * 10_001}, "10001 values"),
+        ("class = cat", "expected a dictionary"),
+    ],
+)
+def test_filters_that_mean_nothing_are_refused(make, where, message):
+    index, x = make(Sphere()), points_of(Sphere())
+    index.add(x[:2], ["a", "b"], [{"class": "cat", "year": 2000, "seen": True}, {}])
+    with pytest.raises(InputError, match=re.escape(message)):
+        index.search(x[0], 1, where=where)
+
+
+IDS = [
+    "a",
+    "A",
+    " a",
+    "a ",
+    "é",
+    "e\u0301",
+    "\n",
+    "\x00",
+    "\x00b",
+    "'; DROP TABLE items; --",
+    '"',
+    "%",
+    "日本",
+    "🙂",
+    "x" * 10_000,
+]
+
+
+def test_any_text_is_an_id(make):
+    index, x = make(Sphere()), points_of(Sphere())[20:]
+    index.add(x[: len(IDS)], IDS)
+    assert index.ids == IDS and all(id in index for id in IDS)
+    assert torch.equal(index.points(IDS[::-1]), x[: len(IDS)].flip(0))
+    assert [index.search(point, 1).ids[0, 0] for point in x[: len(IDS)]] == IDS
+    index.remove(IDS[3:7])
+    assert index.ids == IDS[:3] + IDS[7:] and not any(id in index for id in IDS[3:7])
+    assert 3 not in index and None not in index
+
+
+@pytest.mark.parametrize("id", ["", "x" * 10_001, "\ud800", 3, None, b"a"])
+def test_what_is_no_id_is_refused(make, id):
+    index, x = make(Sphere()), points_of(Sphere())
+    with pytest.raises(InputError, match="cannot be an id"):
+        index.add(x[:1], [id])
+    assert len(index) == 0
+
+
+def test_bad_input_is_refused_and_changes_nothing(make):
+    space = Hyperbolic()
+    index, x = make(space), points_of(space)
+    index.add(x[:3], ["a", "b", "c"], [{"year": 3}] * 3)
+    for add, message in [
+        (lambda: index.add(x[:2], ["d", "d"]), "'d' is given 2 times"),
+        (lambda: index.add(x[:2], ["d"]), "2 points, 1 ids"),
+        (lambda: index.add(x[:1], "d"), "expected a list of strings"),
+        (lambda: index.add(x[:1], ["d"], [{"year": "3"}]), "a field holds values of one kind"),
+        (lambda: index.add(x[:1], ["d"], [{"size": [3]}]), "expected text, a finite number"),
+        (lambda: index.add(x[:1], ["d"], [{"size": float("inf")}]), "expected text, a finite number"),
+        (lambda: index.add(x[:1], ["d"], [{"size": 2**64}]), "within 64 bits"),
+        (lambda: index.add(x[:1], ["d"], [{"": 3}]), "expected text that is not empty"),
+        (lambda: index.add(x[:1], ["d"], ["x"]), "expected a dictionary"),
+        (lambda: index.add(x[:2], ["d", "a"]), "1 of 2 ids are in the index already, such as 'a'"),
+        (lambda: index.add(x[:1], ["d"], duplicates="merge"), "expected 'refuse'"),
+        (lambda: index.add(9 * torch.ones(1, 5), ["d"]), "these look like features"),
+        (lambda: index.add(torch.full((1, 5), torch.nan), ["d"]), "NaN"),
+        (lambda: index.add(x[:1, :4], ["d"]), "4 columns; expected 5"),
+        (lambda: index.add(torch.ones(1, 5).long(), ["d"]), "floating-point"),
+        (lambda: index.remove(["a", "z"]), "1 of 2 ids are not in the index, such as 'z'"),
+        (lambda: index.remove(["a", "a"]), "given 2 times"),
+        (lambda: index.points(["z"]), "not in the index"),
+        (lambda: index.metadata(["z"]), "not in the index"),
+        (lambda: index.search(x[0], 0), "at least 1"),
+        (lambda: index.search(x[0], 2.5), "at least 1"),
+        (lambda: index.search(x[0, :4]), "4 columns; expected 5"),
+        (lambda: index.search(x[0] * torch.inf), "NaN or infinity"),
+        (lambda: index.search(x[0], weights=(1,)), "single part"),
+    ]:
+        with pytest.raises(InputError, match=re.escape(message)):
+            add()
+    assert index.ids == ["a", "b", "c"] and len(index) == 3 and list(index.fields()) == ["year"]
+    with pytest.raises(InputError, match="expected the recall to keep"):
+        make(space, promise=0)
+    with pytest.raises(InputError, match="needs a space of this package"):
+        make(torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("weights", [(1,), (0, 0), (-1, 1), ("a", 1), (float("nan"), 1), 3])
+def test_weights_that_fit_no_mixture_are_refused(make, weights):
+    space = Mixed([Sphere(), Hyperbolic()], [1.0, 3.0])
+    index, x = make(space), points_of(space)
+    index.add(x[:3], ["a", "b", "c"])
+    with pytest.raises(InputError, match="weights"):
+        index.search(x[0], weights=weights)
+
+
+def test_an_item_alone_none_left_and_begun_again(make):
+    index, x = make(Sphere()), points_of(Sphere())
+    assert index.add(x[:0], []) == 0 and index.remove([]) == 0 and len(index) == 0
+    index.add(x[:1], ["a"])
+    hits = index.search(x[:2], 10)
+    assert hits.ids.tolist() == [["a"], ["a"]] and hits.distances[0, 0] == 0
+    assert index.search(x[:0], 10).ids.shape == (0, 1)
+    index.remove(["a"])
+    assert index.search(x[:2], 10).ids.shape == (2, 0) and index.fields() == {} and index.points().shape == (0, 5)
+    index.add(x[1:3], ["a", "b"])
+    assert index.search(x[1], 1).ids.tolist() == [["a"]]

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any, Self
 
 import numpy as np
@@ -46,11 +47,11 @@ class Index(SearchIndex):
         if storage not in ("float32", "float16", "int8"):
             raise InputError(f"storage={storage!r}; expected 'float32', 'float16' or 'int8'")
         self.storage, self.folder = storage, None
-        self._store, self._lock = Store(None, new=True), None
+        self._store, self._lock, self._alone = Store(), None, RLock()
         self._approximate = Approximate(self.space, self.promise, storage)
-        self._read()
         with self._store.writing():
             self._store.note(**self._identity())
+        self._read()
 
     @classmethod
     def create(
@@ -67,15 +68,15 @@ class Index(SearchIndex):
         path = Path(folder) / _DATABASE
         if not path.is_file():
             raise InputError(f"{folder} holds no index: expected {_DATABASE} in it, as Index.create and Index.save make")
-        index, store = cls.__new__(cls), Store(path, new=False)
+        index, store = cls.__new__(cls), Store(path)
         try:
-            about = store.about()
+            about, *_ = read = store.read()
             SearchIndex.__init__(index, from_description(about["space"]), model=about["model"], promise=about["promise"])
             index.storage, index.folder = about["storage"], Path(folder)
-            index._store, index._lock = store, None
+            index._store, index._lock, index._alone = store, None, RLock()
             index._approximate = Approximate(index.space, index.promise, index.storage)
-            index._read()
-        except (KeyError, TypeError, ValueError) as error:
+            index._take(*read)
+        except (LookupError, TypeError, ValueError) as error:
             store.close()
             if isinstance(error, InputError):
                 raise
@@ -84,10 +85,11 @@ class Index(SearchIndex):
 
     def _read(self) -> None:
         """Take into memory what the store holds."""
-        about = self._store.about()
+        self._take(*self._store.read())
+
+    def _take(self, about: dict[str, Any], rows: NDArray[np.int64], ids: list[str], points: NDArray[np.float32]) -> None:
         self._dim, self._fields = about.get("dim"), about.get("kinds", {})
-        rows, ids, points = self._store.read()
-        self._items = Items.of(self.space, rows, ids, points.reshape(len(ids), self._dim or 0))
+        self._items = Items.of(self.space, rows, ids, points)
         if notes := about.get("approximate"):
             self._approximate = self._approximate.noted(notes, self.folder and self.folder / _GRAPH, self._items)
 
@@ -101,9 +103,9 @@ class Index(SearchIndex):
         if path.exists():
             raise InputError(f"{folder} holds an index already; remove it, or give another folder")
         try:
-            self._approximate.write(path.with_name(_GRAPH))
-            with replacing(path) as temporary:
+            with self._alone, replacing(path) as temporary:
                 self._store.copy(temporary)
+                self._approximate.write(path.with_name(_GRAPH))
         except OSError as error:
             raise InputError(f"cannot write to {folder}: {error.strerror}; give a folder that can be written") from None
 
@@ -132,14 +134,13 @@ class Index(SearchIndex):
         quickly, searches compare all items: `recall` and `describe` tell. Once built, an index that grows extends its graph
         and measures it again by itself. Ctrl-C leaves what is done so far; the next `build` goes on from there.
         """
-        with self._writing():  # alone from here on
-            items = self._items
-        latest = self._approximate
-        try:
-            for state in latest.building(items, self._exactly(items), progress=progress):
-                latest = state
-        finally:
-            self._keep(latest.beside(items))
+        with self._writing():
+            items, latest = self._items, self._approximate
+            try:
+                for state in latest.building(items, self._exactly(items), progress=progress):
+                    latest = state
+            finally:
+                self._keep(latest.beside(items))
 
     def fields(self, most: int = 1000) -> dict[str, Field]:
         return self._store.fields(self._fields, most)
@@ -175,59 +176,52 @@ class Index(SearchIndex):
 
     @contextmanager
     def _writing(self) -> Generator[None]:
-        """A transaction of the only process that writes; whatever stops it, memory holds what the disk does."""
-        if self.folder is not None and self._lock is None:
-            lock = FileLock(self.folder / _LOCK)
+        """Alone of all threads and processes; whatever stops it, memory holds what the disk does."""
+        with self._alone:
+            if self.folder is not None and self._lock is None:
+                self._lock = _locked(self.folder)
+                if self._store.changed:
+                    self._read()
             try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                raise InputError(
-                    f"{self.folder} is being written to by another process; only one may write, until it closes its index"
-                ) from None
-            except OSError as error:
-                raise InputError(
-                    f"cannot write to {self.folder}: {error.strerror}; copy the index to another folder"
-                ) from None
-            self._lock = lock
-            # Another process may have written since this one read.
-            self._read()
-        try:
-            with self._store.writing():
                 yield
-        except BaseException:
-            self._read()
-            raise
+            except InputError:
+                raise
+            except BaseException:
+                self._read()
+                raise
 
     def _add(self, points: Tensor, ids: list[str], metadata: list[Mapping[str, Value]], duplicates: str) -> int:
         with self._writing():
-            self._check_width(points, "points")
-            known = self._store.rows(ids)
-            if known and duplicates == "refuse":
-                raise InputError(
-                    f"{len(known)} of {len(ids)} ids are in the index already, such as {next(iter(known))!r}; give "
-                    "duplicates='replace' or duplicates='skip'"
-                )
-            if duplicates == "skip":
-                kept = [place for place, id in enumerate(ids) if id not in known]
-                points, ids, metadata = points[kept], [ids[place] for place in kept], [metadata[place] for place in kept]
-            gone = np.array(sorted(known.values()) if duplicates == "replace" else [], np.int64)
-            self._store.delete(gone.tolist())
-            rows = self._store.insert(ids, points.numpy(), metadata)
-            kinds = kinds_of(metadata, self._fields)
-            self._store.note(dim=points.shape[1], kinds=kinds)
-        items = self._items.without(gone) if len(gone) else self._items
-        self._items = items.with_more(Items.of(self.space, rows, ids, points.numpy().copy()))
-        self._dim, self._fields = points.shape[1], kinds
-        self._approximate = self._approximate.with_more(rows, points)
-        self._changed()
+            with self._store.writing():
+                self._check_width(points, "points")
+                known = self._store.rows(ids)
+                if known and duplicates == "refuse":
+                    raise InputError(
+                        f"{len(known)} of {len(ids)} ids are in the index already, such as {next(iter(known))!r}; give "
+                        "duplicates='replace' or duplicates='skip'"
+                    )
+                if duplicates == "skip":
+                    kept = [place for place, id in enumerate(ids) if id not in known]
+                    points, ids, metadata = points[kept], [ids[place] for place in kept], [metadata[place] for place in kept]
+                gone = np.array(sorted(known.values()) if duplicates == "replace" else [], np.int64)
+                kinds = kinds_of(metadata, self._fields)
+                self._store.delete(gone.tolist())
+                rows = self._store.insert(ids, points.numpy(), metadata)
+                self._store.note(dim=points.shape[1], kinds=kinds)
+            items = self._items.without(gone) if len(gone) else self._items
+            self._items = items.with_more(Items.of(self.space, rows, ids, points.numpy().copy()))
+            self._dim, self._fields = points.shape[1], kinds
+            self._approximate = self._approximate.with_more(rows, points)
+            self._changed()
         return len(ids)
 
     def _remove(self, ids: list[str]) -> int:
         with self._writing():
-            rows = list(self._found(ids).values())
-            self._store.delete(rows)
-        self._items = self._items.without(np.array(rows))
-        self._changed()
+            with self._store.writing():
+                rows = self._rows(ids)
+                self._store.delete(rows.tolist())
+            self._items = self._items.without(rows)
+            self._changed()
         return len(rows)
 
     def _search(self, queries: Tensor, k: int, where: list[Condition], space: Space | None) -> Hits:
@@ -258,20 +252,39 @@ class Index(SearchIndex):
         items = self._items
         if ids is None:
             return items.points.clone()
-        found = self._found(ids)
-        return items.points[torch.from_numpy(items.places(np.array([found[id] for id in ids], np.int64)))]
+        places = items.places(rows := self._rows(ids))
+        if len(places) < len(rows):
+            raise self._outdated()
+        return items.points[torch.from_numpy(places)]
 
     def _read_metadata(self, ids: list[str] | None) -> list[dict[str, Value]]:
-        if ids is None:
-            return [metadata for _, metadata in self._store.metadata(None)]
-        found = self._found(ids)
-        read = dict(self._store.metadata(list(set(found.values()))))
-        return [dict(read[found[id]]) for id in ids]
+        rows = (self._items.rows if ids is None else self._rows(ids)).tolist()
+        read = dict(self._store.metadata(None if ids is None else list(set(rows))))
+        try:
+            return [dict(read[row]) for row in rows]
+        except KeyError:
+            raise self._outdated() from None
 
-    def _found(self, ids: list[str]) -> dict[str, int]:
+    def _rows(self, ids: list[str]) -> NDArray[np.int64]:
+        """The rows of items in the store."""
         found = self._store.rows(ids)
         if missing := [id for id in ids if id not in found]:
-            raise InputError(
-                f"{len(missing)} ids are not in the index, such as {missing[0]!r}; ids are compared letter by letter"
-            )
-        return found
+            raise InputError(f"{len(missing)} of {len(ids)} ids are not in the index, such as {missing[0]!r}")
+        return np.array([found[id] for id in ids], np.int64)
+
+    def _outdated(self) -> InputError:
+        return InputError(f"another process has changed {self.folder} since it was loaded; load it again")
+
+
+def _locked(folder: Path) -> FileLock:
+    """A lock of the folder's one writer, which ends with its process."""
+    lock = FileLock(folder / _LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"another process is writing to {folder}, and only one may; wait until it closes its index or ends"
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; copy the index to another folder") from None
+    return lock

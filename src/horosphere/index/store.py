@@ -5,13 +5,15 @@ item's metadata as JSON, every value has a line in `fields`, sorted by name and 
 """
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,18 +38,21 @@ CREATE TABLE fields (name TEXT, value, row INTEGER, PRIMARY KEY (name, value, ro
 
 
 class Store:
-    """A database of items; `path` is None in memory. Threads may share it: each call has it alone."""
+    """A database of items: of a file that `copy` made, or a new one in memory. Threads may share it: each call has it alone.
 
-    def __init__(self, path: Path | None, *, new: bool):
-        self.path, self._lock = path, threading.RLock()
-        self._connection = self._connect(path)
+    Raises InputError, here and in every method, where the file cannot be read or written; then nothing was changed.
+    """
+
+    def __init__(self, path: Path | None = None):
+        self.path, self._lock, self._version = path, threading.RLock(), 0
+        self._connection = _connect(path)
         try:
             with self._told():
-                if new:
+                if path is None:
                     self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-                else:
-                    self._check()
-                if path is not None:
+                    return
+                self._check(path)
+                if _writable(path):
                     self._connection.execute("PRAGMA journal_mode = WAL")
                     # A commit is on the disk before it is acknowledged.
                     self._connection.execute("PRAGMA synchronous = FULL")
@@ -55,22 +60,16 @@ class Store:
             self._connection.close()
             raise
 
-    @staticmethod
-    def _connect(path: Path | None) -> sqlite3.Connection:
-        try:
-            return sqlite3.connect(":memory:" if path is None else path, check_same_thread=False, isolation_level=None)
-        except sqlite3.Error as error:
-            raise InputError(f"cannot open {path}: {error}") from None
-
-    def _check(self) -> None:
-        (application,), (version,) = (
-            self._connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
-        )
+    def _check(self, path: Path) -> None:
+        names = ("application_id", "user_version", "page_count", "page_size")
+        application, version, pages, size = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+        if path.stat().st_size < pages * size and not _unfinished(path):
+            raise InputError(f"{path} is damaged: it is cut short; restore it, or build the index again")
         if application != APPLICATION:
-            raise InputError(f"{self.path} is no index of horosphere; expected a file that Index.create or Index.save made")
+            raise InputError(f"{path} is no index of horosphere; expected a file that Index.create or Index.save made")
         if version > VERSION:
             raise InputError(
-                f"{self.path} was made by a newer horosphere (format {version}, known: {VERSION}); update horosphere"
+                f"{path} was made by a newer horosphere (format {version}, known: {VERSION}); update horosphere"
             )
 
     @contextmanager
@@ -79,13 +78,15 @@ class Store:
         with self._lock:
             try:
                 yield self._connection
-            except sqlite3.Error as error:
-                if isinstance(error, sqlite3.ProgrammingError):
-                    raise InputError("this index is closed; load it again") from None
+            except sqlite3.ProgrammingError:
+                raise InputError("this index is closed; load it again") from None
+            except sqlite3.OperationalError as error:
                 raise InputError(
-                    f"{self.path or 'the index in memory'}: {error}. Nothing was changed. If the disk is full, make room; "
-                    "if the folder is read-only, copy it; if the file is damaged, restore it or build the index again"
+                    f"{self.path or 'the index in memory'}: {error}. Nothing was changed; make room where the disk is full, "
+                    "and copy the index where its folder is read-only"
                 ) from None
+            except sqlite3.DatabaseError as error:
+                raise InputError(f"{self.path} is damaged or no index ({error}); restore it, or build it again") from None
 
     @contextmanager
     def writing(self) -> Generator[None]:
@@ -100,28 +101,40 @@ class Store:
                     connection.execute("ROLLBACK")
                 raise
 
-    def about(self) -> dict[str, Any]:
-        """What `note` was told last, by name."""
-        with self._told() as connection:
-            return {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM about")}
-
     def note(self, **values: Any) -> None:
-        """Write down JSON-able values, in a transaction."""
+        """Write down JSON-able values by their names, in a transaction."""
         self._connection.executemany(
             "INSERT OR REPLACE INTO about VALUES (?, ?)", [(name, json.dumps(value)) for name, value in values.items()]
         )
 
-    def read(self) -> tuple[NDArray[np.int64], list[str], NDArray[np.float32]]:
-        """All rows (n,), their ids and the float32 of their points (n · p,), in order of insertion."""
+    def read(self) -> tuple[dict[str, Any], NDArray[np.int64], list[str], NDArray[np.float32]]:
+        """Everything at one moment: what was noted, and in order of insertion rows (n,), ids and points (n, p)."""
         with self._told() as connection:
-            (count,) = connection.execute("SELECT count(*) FROM items").fetchone()
-            rows, ids, points = np.empty(count, np.int64), [], np.empty(0, np.float32)
-            for place, (row, id, point) in enumerate(connection.execute("SELECT row, id, point FROM items ORDER BY row")):
-                if not place:
-                    points = np.empty((count, len(point) // 4), np.float32)
-                rows[place], points[place] = row, np.frombuffer(point, np.float32)
-                ids.append(id)
-        return rows, ids, points
+            self._version = self._data_version()
+            connection.execute("BEGIN")
+            try:
+                about = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM about")}
+                (count,) = connection.execute("SELECT count(*) FROM items").fetchone()
+                rows, ids, points = np.empty(count, np.int64), [], np.empty((count, about.get("dim") or 0), np.float32)
+                for place, (row, id, point) in enumerate(
+                    connection.execute("SELECT row, id, point FROM items ORDER BY row")
+                ):
+                    rows[place], points[place] = row, np.frombuffer(point, np.float32)
+                    ids.append(id)
+                if len(ids) < count:
+                    raise ValueError(f"{count} items, of which {len(ids)} can be read")
+            finally:
+                connection.execute("ROLLBACK")
+        return about, rows, ids, points
+
+    @property
+    def changed(self) -> bool:
+        """Whether another process has written since `read`."""
+        with self._told():
+            return self._data_version() != self._version
+
+    def _data_version(self) -> int:
+        return self._connection.execute("PRAGMA data_version").fetchone()[0]
 
     def rows(self, ids: Sequence[str]) -> dict[str, int]:
         """The rows of those of `ids` that are there."""
@@ -132,7 +145,7 @@ class Store:
         return found
 
     def metadata(self, rows: Sequence[int] | None) -> Iterator[tuple[int, dict[str, Value]]]:
-        """Row and metadata of `rows`, or of all, in order of insertion."""
+        """Row and metadata of those of `rows` that are there, or of all, in order of insertion."""
         with self._told() as connection:
             if rows is None:
                 found = connection.execute("SELECT row, metadata FROM items ORDER BY row").fetchall()
@@ -204,15 +217,42 @@ class Store:
         return out
 
     def copy(self, path: Path) -> None:
-        """Copy the whole database into the file `path`, which is there as a whole or, after an error, as it was."""
-        with self._told() as connection, self._connect(path) as other:
+        """Copy the whole database into the new file `path`."""
+        with self._told() as connection, closing(sqlite3.connect(path)) as other:
             connection.backup(other)
             other.execute("PRAGMA journal_mode = DELETE")
-        other.close()
 
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    if path is None:
+        name = ":memory:"
+    elif _writable(path):
+        name = f"file:{quote(str(path.absolute()))}?mode=rw"
+    elif _unfinished(path):
+        raise InputError(
+            f"{path} was being written when its process ended, and its folder is read-only; load it where it can be written"
+        )
+    else:
+        # Nobody writes here, so no other file is needed beside it.
+        name = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+    try:
+        return sqlite3.connect(name, uri=path is not None, check_same_thread=False, isolation_level=None)
+    except sqlite3.Error as error:
+        raise InputError(f"cannot open {path}: {error}") from None
+
+
+def _unfinished(path: Path) -> bool:
+    """Whether something was committed that is not in the file itself yet."""
+    log = path.with_name(path.name + "-wal")
+    return log.is_file() and log.stat().st_size > 0
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def _lines(items: Iterable[tuple[int, Mapping[str, Value]]]) -> Iterator[tuple[str, Value, int]]:
