@@ -82,7 +82,7 @@ class _Lifted:
             inner = faiss.METRIC_INNER_PRODUCT
             index = faiss.IndexHNSWFlat(own.shape[1], edges, inner) if edges else faiss.IndexFlatIP(own.shape[1])
             if edges:
-                index.hnsw.efConstruction, index.hnsw.efSearch = 64, 256
+                index.hnsw.efConstruction, index.hnsw.efSearch = 40, 256
             index.add(own)
             self.indexes.append(index)
 

@@ -1,8 +1,14 @@
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from horosphere.index import Index, approximate
+from horosphere.index import Index, approximate, graph
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
 SPACES = [Sphere(), Euclidean(), Hyperbolic(), Mixed([Sphere(), Hyperbolic()], [1.0, 3.0])]
@@ -60,3 +66,268 @@ def test_the_promise_is_kept(space, storage):
     # What nothing was measured for is exact.
     assert index.search(queries, 101).exact
     assert index.describe()["search"]["sentence"] == index.recall.sentence
+
+
+def built(space=SPACES[3], count=2000, folder=None, **options):
+    """An index with a graph, and its points. With a sample of 200, whoever found everything can promise 0.98."""
+    options = {"promise": 0.95} | options
+    index = Index(space, **options) if folder is None else Index.create(folder, space, **options)
+    points = points_of(space, count)
+    index.add(points, names(0, count))
+    index.build()
+    assert index.recall.effort
+    return index, points
+
+
+def agreement(index, space, points, ids, queries, k=10):
+    """The share of the k nearest that a search finds."""
+    order, _ = brute(space, points, queries, k)
+    hits = index.search(queries, k)
+    return np.mean([len(set(a) & set(b)) / k for a, b in zip(hits.ids, np.array(ids)[order], strict=True)])
+
+
+def test_what_is_added_is_found_at_once_and_the_graph_grows():
+    space = SPACES[3]
+    index, points = built(space)
+    more = points_of(space, 1500, seed=7)
+    linked, measured = len(index._approximate.graph.linked), index.recall
+    for start in range(0, 1500, 60):
+        rows, own = more[start : start + 60], names(2000 + start, 2060 + start)
+        index.add(rows, own)
+        assert index.search(rows, 1).ids[:, 0].tolist() == own
+    assert len(index._approximate.graph.linked) > linked + 1000
+    assert len(index._approximate.graph.beside) < 600
+    assert index.recall.items > measured.items and not index.search(more[:1]).exact
+    assert agreement(index, space, torch.cat([points, more]), names(0, 3500), more[:60]) >= 0.99
+
+
+def test_the_sample_stays_alike_from_all_as_the_index_grows():
+    """As many of the first half's items and of the second's are in it, but for chance."""
+    space = SPACES[0]
+    index, _ = built(space)
+    more = points_of(space, 2000, seed=7)
+    for start in range(0, 2000, 100):
+        index.add(more[start : start + 100], names(2000 + start, 2100 + start))
+    graph = index._approximate.graph
+    assert 350 < len(graph.sample) <= 400 and not np.isin(graph.sample, graph.linked).any()
+    assert 140 < (graph.sample <= 2000).sum() < 260
+
+
+def test_what_is_removed_or_replaced_is_not_found():
+    space = SPACES[3]
+    index, points = built(space)
+    index.remove(names(0, 150))
+    hits = index.search(points[:150])
+    assert not hits.exact and not set(hits.ids.ravel()) & set(names(0, 150))
+    assert agreement(index, space, points[150:], names(150, 2000), points[:60]) >= 0.95
+    index.add(points[:50], names(500, 550), duplicates="replace")
+    assert index.search(points[:50], 1).ids[:, 0].tolist() == names(500, 550)
+    assert not set(index.search(points[500:550], 1).ids[:, 0]) & set(names(500, 550))
+
+
+def test_many_removed_are_measured_and_then_built_without():
+    index, points = built(count=2500)
+    items = index.recall.items
+    index.remove(names(0, 1200))
+    assert index.recall.items == 1300 < items
+    assert index._approximate.graph is None or len(index._approximate.graph.linked) > 1300
+    index.build()
+    assert index._approximate.graph is None or len(index._approximate.graph.linked) < 1300
+    assert agreement(index, SPACES[3], points[1200:], names(1200, 2500), points[:60]) >= 0.95
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+def test_loaded_it_searches_as_before(tmp_path, storage):
+    index, points = built(folder=tmp_path / "own", storage=storage)
+    hits = index.search(points[:50])
+    index.save(tmp_path / "copy")
+    index.close()
+    for folder in ("own", "copy"):
+        with Index.load(tmp_path / folder) as other:
+            assert other.recall == index.recall and other._approximate.graph.storage == storage
+            again = other.search(points[:50])
+            assert not again.exact and (again.ids == hits.ids).all() and (again.distances == hits.distances).all()
+
+
+def test_rows_added_after_the_file_was_written_are_beside_it(tmp_path):
+    index, _ = built(folder=tmp_path)
+    more = points_of(SPACES[3], 50, seed=9)
+    index.add(more, names(2000, 2050))
+    index.close()
+    with Index.load(tmp_path) as other:
+        hits = other.search(more, 1)
+        assert not hits.exact and hits.ids[:, 0].tolist() == names(2000, 2050)
+
+
+def cut(path, _):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def flip(path, _):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut,
+        flip,
+        lambda path, _: path.write_bytes(b""),
+        lambda path, _: path.write_bytes(b"horosphere graph 1\n{}\n"),
+        lambda path, _: path.unlink(),
+        lambda path, other: path.write_bytes(other.read_bytes()),
+    ],
+    ids=["cut", "flipped", "empty", "header", "missing", "another's"],
+)
+def test_a_damaged_or_foreign_graph_is_noticed_and_made_again(tmp_path, damage):
+    built(folder=tmp_path / "other", count=1500)[0].close()
+    index, points = built(folder=tmp_path / "own", count=1500)
+    index.close()
+    damage(tmp_path / "own/graph.faiss", tmp_path / "other/graph.faiss")
+    with Index.load(tmp_path / "own") as index:
+        assert index.recall is None and index.search(points[:5]).exact
+        assert "missing or damaged" in index.describe()["search"]["sentence"]
+        index.add(points[:5], names(1500, 1505))
+        index.build()
+        assert not index.search(points[:5]).exact
+    with Index.load(tmp_path / "own") as index:
+        assert not index.search(points[:5]).exact
+
+
+def test_a_graph_of_a_former_state_is_noticed(tmp_path):
+    index, points = built(folder=tmp_path)
+    before = (tmp_path / "graph.faiss").read_bytes()
+    index.build()
+    index.close()
+    (tmp_path / "graph.faiss").write_bytes(before)
+    with Index.load(tmp_path) as index:
+        assert index.search(points[:5]).exact
+
+
+def test_ctrl_c_leaves_what_is_done_and_build_goes_on(tmp_path, monkeypatch):
+    space = SPACES[3]
+    points, calls = points_of(space, 2000), []
+    monkeypatch.setattr(graph, "_CHUNK", 300)
+
+    def points_then_ctrl_c(items, rows, read=approximate._points):
+        calls.append(len(rows))
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return read(items, rows)
+
+    with Index.create(tmp_path, space, promise=0.95) as index:
+        index.add(points, names(0, 2000))
+        with monkeypatch.context() as patched:
+            patched.setattr(approximate, "_points", points_then_ctrl_c)
+            with pytest.raises(KeyboardInterrupt):
+                index.build()
+        assert calls == [300] * 3 and index.search(points[:5]).exact
+        index.add(points[:5], names(2000, 2005))
+    with Index.load(tmp_path) as index:
+        assert len(index._approximate.graph.linked) == 900 and index.search(points[:5]).exact
+        index.build()
+        assert not index.search(points[:5]).exact and index.recall.items == 2005
+        assert len(index._approximate.graph.linked) == 2005 - len(index._approximate.graph.sample)
+
+
+def test_killed_while_building_it_opens_with_everything(tmp_path):
+    space = SPACES[3]
+    points = points_of(space, 2000)
+    with Index.create(tmp_path, space, promise=0.95) as index:
+        index.add(points, names(0, 2000))
+    code = (
+        "import sys, horosphere.index.approximate as a, horosphere.index.graph as g\n"
+        "from horosphere.index import Index\n"
+        "a.FEWEST, g._CHUNK, read = 500, 100, a._points\n"
+        "def slow(*args):\n"
+        "    print('linking', flush=True); calls.append(1); len(calls) > 1 and sys.stdin.readline(); return read(*args)\n"
+        "calls = []; a._points = slow\n"
+        f"Index.load({str(tmp_path)!r}).build()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert [process.stdout.readline() for _ in range(2)] == [b"linking\n"] * 2
+        process.kill()
+    with Index.load(tmp_path) as index:
+        assert len(index) == 2000 and index.search(points[:5]).exact
+        index.build()
+        assert not index.search(points[:5]).exact
+
+
+def test_where_the_promise_cannot_be_kept_it_says_so_and_searches_exactly(monkeypatch):
+    monkeypatch.setattr(approximate, "_quicker", slow_exact([16]))
+    space = Hyperbolic()
+    generator = torch.Generator().manual_seed(0)
+    points = space(torch.randn(3000, 128, generator=generator) * torch.rand(3000, 1, generator=generator))
+    index = Index(space)
+    index.add(points, names(0, 3000))
+    index.build()
+    hits = index.search(points[:20])
+    order, _ = brute(space, points, points[:20], 10)
+    assert hits.exact and (hits.ids == np.array(names(0, 3000))[order]).all()
+    about = index.describe()["search"]
+    assert about["exact"] and about["recall"] == 1.0 and index.recall.effort is None
+    assert "All items are compared" in about["sentence"] and "the graph finds" in about["sentence"]
+
+
+@pytest.mark.parametrize("options", [{"promise": 1.0}, {}], ids=["promise 1", "few items"])
+def test_without_a_graph_it_says_why(options, tmp_path):
+    count = 600 if options else 400
+    index = Index.create(tmp_path, Sphere(), **options)
+    index.add(points_of(Sphere(), count), names(0, count))
+    index.build()
+    index.close()
+    with Index.load(tmp_path) as index:
+        assert index.recall is None and index.search(points_of(Sphere(), 3)).exact
+        assert ("as was asked" if options else "500 items or more") in index.describe()["search"]["sentence"]
+    assert not (tmp_path / "graph.faiss").exists()
+
+
+def test_a_larger_k_has_an_effort_of_its_own():
+    index, points = built(SPACES[2], count=3000)
+    ten, hundred = index._approximate.levels
+    assert hundred.k == 100 and hundred.effort > ten.effort
+    assert agreement(index, SPACES[2], points, names(0, 3000), points[:30], k=60) >= 0.99
+    assert index.search(points[:2], 101).exact
+
+
+def test_copies_of_one_point():
+    """More copies than candidates: the search is still right, and says what it is."""
+    space = SPACES[3]
+    points = torch.cat([points_of(space, 1200), points_of(space, 1).expand(900, -1)])
+    index = Index(space, promise=0.95)
+    index.add(points, names(0, 2100))
+    index.build()
+    assert index.search(points[-1:]).distances.max() == 0
+
+
+@given(st.integers(0, 2**31 - 1))
+@settings(max_examples=5, deadline=None)
+def test_of_a_perfect_graph_nothing_is_lost_to_bookkeeping(seed):
+    """With all items in sight, whatever was added and removed, a search is exact."""
+    space, rng = Mixed([Hyperbolic(), Euclidean()], [2.0, 1.0]), np.random.default_rng(seed)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(approximate, "FEWEST", 500)
+        patched.setattr(approximate, "_FEW_BESIDE", 30)
+        patched.setattr(approximate, "_KS", (10,))
+        patched.setattr(approximate, "_quicker", slow_exact([900]))
+        index, kept = Index(space, promise=0.8), {}
+        for turn in range(8):
+            points, ids = (
+                points_of(space, 600 if not turn else 40, int(rng.integers(2**31))),
+                names(1000 * turn, 1000 * turn + 600),
+            )
+            kept |= dict(zip(ids, points, strict=False))
+            index.add(points, ids[: len(points)])
+            if not turn:
+                index.build()
+            gone = rng.choice(list(kept), 15, replace=False).tolist()
+            index.remove(gone)
+            for id in gone:
+                del kept[id]
+            queries = points_of(space, 5, turn)
+            order, distances = brute(space, torch.stack(list(kept.values())), queries, 10)
+            hits = index.search(queries)
+            assert not hits.exact and (hits.ids == np.array(list(kept))[order]).all()
+            np.testing.assert_allclose(hits.distances, distances, rtol=1e-12)

@@ -31,8 +31,8 @@ from .rerank import rerank
 
 #: Candidates beyond k that are measured at first.
 _SLACK = 6
-#: Bounds kept at a time, in all queries.
-_TILE = 2**22
+#: Bounds kept at a time, in all queries; but of so many queries at least, whose product reads the keys once.
+_TILE, _LEAST = 2**22, 16
 #: Fewer queries than this are multiplied one by one, by FAISS: a matrix product of a few rows reads the keys as slowly.
 _FEW = 6
 #: Of a smaller share of the items the keys are gathered; of a larger one the products are.
@@ -96,7 +96,7 @@ class _Bounds:
         keys = [items.keys[number] for _, _, _, number in own]
         self.keys = [own.matrix for own in keys]
         self.places = None if places is None else torch.from_numpy(places)
-        self.tile = max(1, min(len(queries), _TILE // len(items)))
+        self.tile = max(1, min(len(queries), max(_LEAST, _TILE // len(items))))
         reach = [q.shape[1] * q.abs().amax(1) * key.largest for q, key in zip(self.queries, keys, strict=True)]
         #: Queries whose products stay within float32 (b,).
         self.trusted = (torch.stack(reach) < _RANGE).all(0)

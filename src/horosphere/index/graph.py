@@ -28,7 +28,7 @@ Rows = NDArray[np.int64]
 
 #: Edges of a node (twice as many in the lowest layer), and candidates for them while building. Half the edges do as well on
 #: easy sets alone.
-_EDGES, _CANDIDATES = 32, 64
+_EDGES, _CANDIDATES = 32, 40
 #: Rows linked at a time; Ctrl-C waits for them.
 _CHUNK = 5000
 #: Its published types are wrong here and there.
@@ -97,14 +97,16 @@ class Graph:
         return replace(self, beside=np.concatenate([self.beside, rows]), places=np.concatenate([self.places, places]))
 
     def linking(self, rows: Rows, points: Callable[[Rows], Tensor]) -> Iterator["Graph"]:
-        """Link `rows`, some at a time, to a copy of the graph: after each time the copy, which is whole."""
+        """Link `rows`, some at a time, to a copy of the graph: after each time the copy, which then is whole. Ctrl-C waits
+        until it has been taken. One copy takes the place of the other, so only the last may be used."""
         nodes, linked = faiss.clone_index(self.nodes), self.linked
-        for chunk in np.split(rows, range(_CHUNK, len(rows), _CHUNK)):
-            placed = self.coordinates(points(chunk)).numpy()
-            with _undivided():
-                nodes.add(placed)
+        with _held() as pressed:
+            for chunk in np.split(rows, range(_CHUNK, len(rows), _CHUNK)):
+                nodes.add(self.coordinates(points(chunk)).numpy())
                 linked = np.concatenate([linked, chunk])
-            yield replace(self, nodes=nodes, linked=linked, beside=_NONE, places=self.places[:0])
+                yield replace(self, nodes=nodes, linked=linked, beside=_NONE, places=self.places[:0])
+                if pressed:
+                    raise KeyboardInterrupt
 
     def write(self, path: Path, token: str) -> None:
         """Write the graph and its sample, all of it or nothing. What is beside is known from the rows there are."""
@@ -160,16 +162,14 @@ def _sound(file: IO[bytes], size: int) -> bool:
 
 
 @contextmanager
-def _undivided() -> Generator[None]:
-    """Ctrl-C comes after the block: FAISS would leave a graph with nodes that nothing leads to."""
+def _held() -> Generator[list[bool]]:
+    """Ctrl-C only makes the list true: in the middle of its work FAISS would leave nodes that nothing leads to."""
+    pressed: list[bool] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield pressed
         return
-    pressed = []
     before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
     try:
-        yield
+        yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
-    if pressed:
-        raise KeyboardInterrupt
