@@ -122,7 +122,7 @@ def test_what_is_removed_or_replaced_is_not_found():
     assert agreement(index, space, points[150:], names(150, 2000), points[:60]) >= 0.95
     index.add(points[:50], names(500, 550), duplicates="replace")
     assert index.search(points[:50], 1).ids[:, 0].tolist() == names(500, 550)
-    assert not set(index.search(points[500:550], 1).ids[:, 0]) & set(names(500, 550))
+    assert index.search(points[500:550], 1).distances.min() > 0
 
 
 def test_many_removed_are_measured_and_then_built_without():
