@@ -412,8 +412,9 @@ def search(arguments: list[str]) -> None:
     """`horosphere search`."""
     config = _parse(SearchConfig, "search", arguments)
     from .collection import Collection, about_text, search
+    from .index import read_token
 
-    with Collection.open(config.index, device=config.device) as collection:
+    with Collection.open(config.index, device=config.device, token=read_token(config.token_file)) as collection:
         if config.about:
             print(about_text(collection))
         answers = search(collection, config)

@@ -9,17 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from .. import build as objects
-from ..config import Config, DataConfig, IndexConfig, PairwiseConfig, is_points_file
+from ..config import Config, DataConfig, IndexConfig, is_points_file
 from ..data import Failures, RetrievalData, load_images
 from ..errors import InputError
-from ..index import Index, SearchIndex, open_index
+from ..index import SearchIndex
 from ..models import Embedder, embedded_batches
 from ..runs import Run
-from ..spaces import from_description
 from . import confidence
-from .folder import ABOUT, MODEL, About, copy_model, fingerprint
+from .begin import open_to_add
 from .metadata import Metadata, of_folders, of_labels, read_table
-from .thumbnails import NAME as THUMBNAILS
 from .thumbnails import Thumbnails, jpegs
 
 
@@ -76,13 +74,16 @@ def build(config: IndexConfig, progress: bool = True) -> Outcome:
     if (model.encoder is None) != (given.data.images is None):
         has, wants = ("features", "images") if given.data.images is None else ("images", "features")
         raise InputError(f"{given.place} holds {has}, but {run.folder} was trained on {wants}: give those")
-    with _open(folder, run, model, config) as index:
+    with open_to_add(folder, run, model, config) as index:
         thumbnails = Thumbnails(folder, create=True)
         try:
             outcome = _fill(folder, index, thumbnails, given, table, model, config, progress)
-            if outcome.added or outcome.pruned or outcome.updated:
+            changed = outcome.added or outcome.pruned or outcome.updated
+            if changed:
                 confidence.forget(folder)
-            index.build(progress=progress)
+            # Without a change it was built already, unless that was stopped.
+            if changed or not index.describe()["search"]["levels"]:
+                index.build(progress=progress)
             confidence.radii(index, folder, progress)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"{len(index):,} items are in {folder}; the same command goes on") from None
@@ -213,42 +214,3 @@ def _writable(data: RetrievalData) -> tuple[RetrievalData, Failures]:
 
     fine = np.array([text(id) for id in data.ids.tolist()], bool)
     return data.take(fine), [(ascii(id), "its name is no text, so it cannot be an id") for id in data.ids[~fine].tolist()]
-
-
-def _open(folder: Path, run: Run, model: Embedder, config: IndexConfig) -> SearchIndex:
-    """The index in the folder, made where there is none."""
-    made_by = fingerprint(run.model_path)
-    if not (folder / ABOUT).exists():
-        _begin(folder, run, model)
-    if not (folder / "items.sqlite").exists():
-        space = from_description(model.space.describe(settled=True))
-        promise = 0.99 if config.promise is None else config.promise
-        return Index.create(folder, space, model=made_by, promise=promise, storage=config.storage or "float32")
-    index = open_index(folder)
-    try:
-        if made_by not in (index.model, ""):
-            raise InputError(
-                f"the points in {folder} were made by another run, {About.read(folder).run!r}, and those of {run.folder} "
-                "cannot be compared with them: give another folder with -o"
-            )
-    except BaseException:
-        index.close()
-        raise
-    return index
-
-
-def _begin(folder: Path, run: Run, model: Embedder) -> None:
-    """The folder with the model and collection.json in it."""
-    own = {MODEL, THUMBNAILS}
-    if folder.exists() and (
-        not folder.is_dir() or any(not path.name.startswith(".") and path.name not in own for path in folder.iterdir())
-    ):
-        raise InputError(f"{folder} holds other files; give a folder of its own with -o")
-    copy_model(run.model_path, folder / MODEL)
-    name = run.folder.resolve().name
-    default = PairwiseConfig().temperature
-    if isinstance(run.config, Config) and isinstance(run.config.loss, PairwiseConfig):
-        default = run.config.loss.temperature
-    temperatures = {"": default, **objects.temperatures(run.config, model.space)}
-    own_name = name if folder.resolve() == (run.folder / "index").resolve() else folder.resolve().name
-    About(own_name, name, model.encoder is not None, temperatures).write(folder)

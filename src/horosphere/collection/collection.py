@@ -46,7 +46,7 @@ class Collection:
         folder = Path(folder)
         about = About.read(folder)
         own = fingerprint(folder / MODEL)
-        index = open_index(folder)
+        index = open_index(folder, token=token)
         try:
             if index.model != own:
                 raise InputError(

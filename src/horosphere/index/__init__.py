@@ -6,7 +6,16 @@ Imports `spaces`, `evaluation`, `errors` and `files` only. A collection of image
 from .embedded import Index
 from .hits import Hits
 from .interface import SearchIndex
-from .open import open_index
+from .open import create_on_server, open_index, read_token, server_of
 from .where import Field
 
-__all__ = ["Field", "Hits", "Index", "SearchIndex", "open_index"]
+__all__ = [
+    "Field",
+    "Hits",
+    "Index",
+    "SearchIndex",
+    "create_on_server",
+    "open_index",
+    "read_token",
+    "server_of",
+]
