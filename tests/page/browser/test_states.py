@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from horosphere import build as objects
 from horosphere.collection import Collection, build
-from horosphere.config import IndexConfig
+from horosphere.config import Config, DataConfig, IndexConfig, ModelConfig
+from horosphere.data import save_arrays
 from horosphere.page import Page
 from horosphere.page.safety import LOOPBACK
+from horosphere.runs import Run
 
+from ...training import tiny
 from ..conftest import serving
 from .conftest import hits
 
@@ -22,7 +26,7 @@ def test_a_bad_image_is_told_in_the_servers_words(visit, server):
     with page.expect_response("**/api/queries") as answer:
         page.set_input_files("#file", {"name": "broken.png", "mimeType": "image/png", "buffer": b"no image"})
     page.wait_for_selector("#query-error:not([hidden])")
-    assert page.locator("#query-error").inner_text() == answer.value.json()["error"]
+    assert page.locator("#query-error").text_content() == answer.value.json()["error"]
     assert not answer.value.ok
 
 
@@ -64,7 +68,7 @@ def test_a_busy_server_is_asked_again_when_it_says(visit, server, collection):
 def test_an_unknown_item_is_told(visit, server):
     page = visit(f"{server}/#like=nobody", expected=["404"])
     page.wait_for_selector("#query-error:not([hidden])")
-    assert "no item has this id" in page.locator("#query-error").inner_text()
+    assert "no item has this id" in page.locator("#query-error").text_content()
 
 
 def test_a_token_opens_the_page_and_leaves_the_address(visit, collection):
@@ -115,6 +119,38 @@ def test_markup_in_ids_and_metadata_is_text(visit, odd):
         assert page.locator("img[src='x'], main b, svg[onload]").count() == 0
         named = page.locator("#filters .value").all_inner_texts()
         assert all(any(name in text for text in named) for name in NAMES)
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    """A collection of a run on cached features: no image can be given, and no item has a thumbnail."""
+    folder, rng = tmp_path_factory.mktemp("features"), np.random.default_rng(0)
+    labels = np.repeat(np.arange(6), 5)
+    save_arrays(
+        folder / "features.npz",
+        features=rng.normal(size=(30, 12)).astype(np.float32) + labels[:, None],
+        labels=labels,
+        split=np.where(labels < 3, "train", "test"),
+        ids=[f"item{i}" for i in range(30)],
+    )
+    data = DataConfig("features", str(folder / "features.npz"))
+    config = Config(data=data, model=ModelConfig(None, dim=8), space=tiny.config().space)
+    run = Run(folder / "run")
+    run.begin(config)
+    objects.embedder(config, objects.data(config.data)).save(run.model_path)
+    build(IndexConfig(run.folder, output=folder / "index"), progress=False)
+    with Collection.open(folder / "index") as collection:
+        yield collection
+
+
+def test_without_images_items_are_cards_and_queries(visit, features):
+    with serving(Page(features, hosts=LOOPBACK)) as address:
+        page = visit(address)
+        assert "made from features" in page.locator("#drop").inner_text() and page.locator("#file").count() == 0
+        page.locator(".offer button").first.click()
+        assert len(hits(page, 0)) == 10
+        named = page.locator(".column:first-of-type .thumb-name").all_inner_texts()
+        assert named == hits(page, 0) and page.locator("main img").count() == 0
 
 
 def test_an_empty_collection_says_how_to_fill_it(visit, digits, tmp_path):

@@ -23,7 +23,7 @@ class App {
     const onChange = (patch) => this.change(patch);
     const onPick = (id) => this.query.only({ id });
     this.query = new Query(collection, { onChange, onFailure });
-    this.picker = new Picker({ onPick, onFailure });
+    this.picker = new Picker({ onPick, onText: (text) => this.panel.find(text), onFailure });
     this.controls = new Controls(collection, { onChange });
     this.filters = new Filters(collection, { onChange });
     this.lens = new Lens(collection, { onChange });

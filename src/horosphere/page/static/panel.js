@@ -66,6 +66,11 @@ export class Panel {
     this.disk?.showQuery(place, ids);
   }
 
+  // Items whose ids contain the text stand out.
+  find(text) {
+    this.disk?.find(text);
+  }
+
   focus(id) {
     this.disk?.focus(id);
   }

@@ -5,8 +5,9 @@ import { find, later, make } from "./dom.js";
 const LIMIT = 20;
 
 export class Picker {
-  constructor({ onPick, onFailure }) {
+  constructor({ onPick, onText, onFailure }) {
     this.onPick = onPick;
+    this.onText = onText;
     this.onFailure = onFailure;
     this.input = find("by-id");
     this.list = find("by-id-list");
@@ -19,6 +20,7 @@ export class Picker {
   async look() {
     this.pending?.abort();
     const text = this.input.value.trim();
+    this.onText(text);
     if (!text) return this.close();
     this.pending = new AbortController();
     try {
@@ -46,6 +48,7 @@ export class Picker {
 
   pick(id) {
     this.input.value = "";
+    this.onText("");
     this.close();
     this.onPick(id);
   }
