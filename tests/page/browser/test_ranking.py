@@ -65,6 +65,23 @@ def test_no_item_passes_the_filters(visit, server, collection):
     assert len(hits(page, 0)) == 10
 
 
+def test_confusions_are_of_other_classes_and_say_their_weight(visit, server, collection):
+    id = collection.index.ids[0]
+    own = collection.index.metadata([id])[0]["class"]
+    page = visit(f"{server}/#like={id}")
+    hits(page, 0)
+    answer = answered(page, lambda: page.get_by_role("button", name="Confusions").click(), "/api/confusions")
+    assert answer["class"] == own
+    for column, ids in enumerate(neighbours(answer)):
+        assert hits(page, column) == ids
+        assert own not in {row["class"] for row in collection.index.metadata(ids)}
+        told = page.locator(f".column:nth-of-type({column + 1}) .distance").all_inner_texts()
+        assert len(told) == len(ids) and all(text.startswith("p = ") and text.endswith("%") for text in told)
+    other = "8" if own != "8" else "9"
+    answer = answered(page, lambda: page.locator("#lens-class").select_option(other), "/api/confusions")
+    assert answer["class"] == other and f"lens={other}" in page.url
+
+
 def test_a_link_brings_back_the_state(visit, server, collection):
     first, second = collection.index.ids[:2]
     where = quote(json.dumps({"class": ["5", "6"]}))

@@ -115,6 +115,9 @@ def test_markup_in_ids_and_metadata_is_text(visit, odd):
         hits(page, 0)
         page.locator("#by-id").press_sequentially("<img")
         page.wait_for_selector("#by-id-list [role=option]")
+        page.get_by_role("button", name="Confusions").click()
+        page.wait_for_selector("#lens-class")
+        hits(page, 0)
         assert len(shown) == 5 and page.title() == f"{odd.name} · Horosphere"
         assert page.locator("img[src='x'], main b, svg[onload]").count() == 0
         named = page.locator("#filters .value").all_inner_texts()

@@ -31,7 +31,7 @@ export class Panel {
     find("disk-progress").hidden = false;
     find("disk-progress").value = progress;
     const time = left == null ? "" : `, about ${seconds(left)} left`;
-    find("disk-words").textContent = `Laying out the disk: ${step}, ${percent(progress)}${time}`;
+    find("disk-words").textContent = `${step}, ${percent(progress)}${time}`;
   }
 
   tell(sentence) {
@@ -41,11 +41,7 @@ export class Panel {
   }
 
   open(Disk, points, items, sentence) {
-    try {
-      this.disk = new Disk(find("disk"), this.actions);
-    } catch {
-      return this.tell("The disk is drawn with WebGL2, which this browser does not offer. The search works without it.");
-    }
+    this.disk = new Disk(find("disk"), this.actions);
     this.disk.load(points, items);
     this.tell(sentence ?? "");
     const fields = Object.keys(items.fields);

@@ -162,8 +162,10 @@ export class Query {
     const meter = make("div", { class: "radius-scale", "aria-hidden": "true" }, make("span", { class: "radius-mark" }));
     meter.firstChild.style.setProperty("--at", radius.percentile / 100);
     const ends = make("p", { class: "radius-ends soft", "aria-hidden": "true" }, make("span", {}, "centre"), make("span", {}, "edge"));
-    const sure = radius.confidence != null && make("p", { class: "radius-confidence" }, make("strong", {}, percent(radius.confidence)), " likely the right class");
-    place.replaceChildren(make("h3", {}, "Radius"), meter, ends, ...[sure].filter(Boolean), make("p", {}, radius.sentence));
+    const where = make("p", {}, `Farther from the centre than ${percent(radius.percentile / 100)} of the collection.`);
+    const worth = make("details", {}, make("summary", {}, "What that is worth"), make("p", {}, radius.sentence));
+    const sure = radius.confidence != null && make("p", { class: "radius-confidence" }, make("strong", {}, percent(radius.confidence)), " likely that the nearest is of its class");
+    place.replaceChildren(make("h3", {}, "Radius"), meter, ends, where, ...[sure].filter(Boolean), worth);
   }
 }
 
