@@ -43,6 +43,7 @@ def test_a_server_that_went_and_came_back(visit, collection):
             page.wait_for_selector("#banner", state="hidden")
             page.wait_for_function("() => document.querySelectorAll('.column:first-of-type .hit').length === 11")
             assert hits(page, 0)[:10] == before
+            page.close()
 
 
 def test_a_busy_server_is_asked_again_when_it_says(visit, server, collection):
@@ -78,6 +79,7 @@ def test_a_token_opens_the_page_and_leaves_the_address(visit, collection):
         hits(page, 0)
         assert word not in page.url and collection.index.ids[0] in page.url
         page.wait_for_function("() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+        page.close()
         page = visit(address, expected=["401"], ready="#token[open]")
         page.locator("#token-word").fill("wrong")
         page.get_by_role("button", name="Open").click()
@@ -85,6 +87,7 @@ def test_a_token_opens_the_page_and_leaves_the_address(visit, collection):
         page.locator("#token-word").fill(word)
         page.get_by_role("button", name="Open").click()
         page.wait_for_selector(".offer img")
+        page.close()
 
 
 NAMES = ["<img src=x onerror=document.title='broken'>", "\"'><svg onload=document.title='broken'>", "{{7*7}} & <b>bold<b>"]
@@ -122,6 +125,7 @@ def test_markup_in_ids_and_metadata_is_text(visit, odd):
         assert page.locator("img[src='x'], main b, svg[onload]").count() == 0
         named = page.locator("#filters .value").all_inner_texts()
         assert all(any(name in text for text in named) for name in NAMES)
+        page.close()
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +158,7 @@ def test_without_images_items_are_cards_and_queries(visit, features):
         assert len(hits(page, 0)) == 10
         named = page.locator(".column:first-of-type .thumb-name").all_inner_texts()
         assert named == hits(page, 0) and page.locator("main img").count() == 0
+        page.close()
 
 
 def test_an_empty_collection_says_how_to_fill_it(visit, digits, tmp_path):
@@ -165,3 +170,4 @@ def test_an_empty_collection_says_how_to_fill_it(visit, digits, tmp_path):
             page.wait_for_selector("#welcome .lead")
             assert "This collection is empty" in page.locator("#welcome").inner_text()
             assert "horosphere index" in page.locator("#welcome").inner_text()
+            page.close()
