@@ -26,7 +26,7 @@ export class Results {
     place.addEventListener("keydown", (event) => this.walk(event));
     place.addEventListener("focusin", (event) => this.attend(event.target));
     place.addEventListener("pointerover", (event) => this.attend(event.target));
-    place.addEventListener("pointerleave", () => this.mark(null));
+    place.addEventListener("pointerleave", () => this.attend(place));
     place.addEventListener("dragstart", (event) => {
       const id = event.target.closest(".hit")?.dataset.id;
       if (id !== undefined) event.dataTransfer.setData(ITEM, id);

@@ -46,6 +46,7 @@ export class Images {
 
   async load(id) {
     const image = new Image();
+    image.alt = ""; // The tip says in words what it shows.
     image.decoding = "async";
     image.src = this.address(id);
     try {
