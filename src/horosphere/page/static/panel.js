@@ -1,5 +1,6 @@
 // The disk beside the results: its layout under way, its colours, the query's place in it.
 import * as api from "./api.js";
+import { Disk } from "./disk/view.js";
 import { find, make } from "./dom.js";
 import { percent, seconds } from "./words.js";
 
@@ -18,9 +19,8 @@ export class Panel {
         if ("progress" in line) this.progress(line);
       });
       if (!last?.ready) return this.tell(last?.error ?? "There is no disk for this collection.");
-      // Loaded when there is something to draw: the search does not wait for the drawing's code.
-      const [{ Disk }, points, items] = await Promise.all([import("./disk/view.js"), api.diskPoints(), api.diskItems()]);
-      this.open(Disk, points, items, last.sentence);
+      const [points, items] = await Promise.all([api.diskPoints(), api.diskItems()]);
+      this.open(points, items, last.sentence);
     } catch (error) {
       if (error instanceof api.Refused && error.status !== 401) this.tell(error.message);
       else this.onFailure(error, () => this.start());
@@ -40,7 +40,7 @@ export class Panel {
     find("disk").classList.toggle("shut", !this.disk);
   }
 
-  open(Disk, points, items, sentence) {
+  open(points, items, sentence) {
     this.disk = new Disk(find("disk"), this.actions);
     this.disk.load(points, items);
     this.tell(sentence ?? "");
