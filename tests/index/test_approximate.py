@@ -1,3 +1,5 @@
+import errno
+import mmap
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from horosphere.errors import InputError
 from horosphere.index import Index, approximate, graph
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
@@ -331,3 +334,43 @@ def test_of_a_perfect_graph_nothing_is_lost_to_bookkeeping(seed):
             hits = index.search(queries)
             assert not hits.exact and (hits.ids == np.array(list(kept))[order]).all()
             np.testing.assert_allclose(hits.distances, distances, rtol=1e-12)
+
+
+def test_without_room_for_the_graph_items_are_kept_and_found(tmp_path, monkeypatch):
+    index, _ = built(folder=tmp_path)
+    more = points_of(SPACES[3], 600, seed=3)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(graph.Graph, "write", full)
+        index.add(more, names(2000, 2600))
+        assert index.search(more[:20], 1).ids[:, 0].tolist() == names(2000, 2020)
+        with pytest.raises(InputError, match="No space left"):
+            index.build()
+    index.close()
+    with Index.load(tmp_path) as index:
+        hits = index.search(more[:20], 1)
+        assert not hits.exact and hits.ids[:, 0].tolist() == names(2000, 2020)
+
+
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_compressed_the_float32_points_stay_on_the_disk(tmp_path, storage):
+    """Through growth and removal: every array of points and keys lies in a mapped file."""
+    space = SPACES[3]
+    index, _ = built(folder=tmp_path, storage=storage)
+    index.add(points_of(space, 2100, seed=3), names(2000, 4100))
+    index.remove(names(100, 300))
+    index.search(points_of(space, 1), weights=(1.0, 0.0))
+    items = index._items
+    for array in (column.array for column in (items._columns[2], *(keys.column for keys in items.keys))):
+        while not isinstance(array, mmap.mmap):
+            array = array.base
+    order, _ = brute(space, items.points, points_of(space, 5), 10)
+    assert (index.search(points_of(space, 5), weights=(1.0, 3.0)).ids == items.ids[order]).all()
+    index.close()
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [
+        "graph.faiss",
+        "items.sqlite",
+    ]

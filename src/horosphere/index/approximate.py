@@ -30,8 +30,8 @@ FEWEST = 5000
 _SAMPLE = 1000
 #: The largest k of searches that are measured; for a larger one all items are compared.
 _KS = (10, 100)
-#: Efforts tried: 16, 24, 32, 48, … 2,048.
-_EFFORTS = [effort for power in range(4, 11) for effort in (2**power, 3 * 2**power // 2)] + [2048]
+#: Efforts tried.
+_EFFORTS = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024]
 #: Pairs of neighbours that the coordinates' scales are taken from, and queries that are timed.
 _PAIRS, _TIMED = 500, 30
 #: The graph grows when more than this share of it lies beside it, and at least so many items.

@@ -1,7 +1,7 @@
 """The embedded index: SQLite keeps the items, memory what searches read."""
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any, Self
@@ -20,7 +20,7 @@ from .approximate import Approximate, Exact
 from .graph import Storage
 from .hits import Hits
 from .interface import SearchIndex
-from .items import Items
+from .items import Items, mapped
 from .promise import Recall
 from .store import Store
 from .where import Condition, Field, Value, kinds_of
@@ -89,7 +89,9 @@ class Index(SearchIndex):
 
     def _take(self, about: dict[str, Any], rows: NDArray[np.int64], ids: list[str], points: NDArray[np.float32]) -> None:
         self._dim, self._fields = about.get("dim"), about.get("kinds", {})
-        self._items = Items.of(self.space, rows, ids, points)
+        # What is stored in less takes less memory: the float32 points, of which few are read at a time, stay on the disk.
+        new = np.empty if self.storage == "float32" else mapped(self.folder)
+        self._items = Items.of(self.space, rows, ids, points, new)
         if notes := about.get("approximate"):
             self._approximate = self._approximate.noted(notes, self.folder and self.folder / _GRAPH, self._items)
 
@@ -162,17 +164,25 @@ class Index(SearchIndex):
         return lambda queries, k: exact.search(items, self.space, queries, k)
 
     def _keep(self, state: Approximate) -> None:
-        """Take the state, and write it down; where that fails, the index is without a graph when it is loaded next."""
+        """Take the state, and write it down; where that fails, what was written last still holds."""
         self._approximate = state
         if self.folder is not None:
-            state.write(self.folder / _GRAPH)
+            try:
+                state.write(self.folder / _GRAPH)
+            except OSError as error:
+                raise InputError(
+                    f"cannot write the graph to {self.folder}: {error.strerror}. All items are there; make room, and build "
+                    "the index again"
+                ) from None
         with self._store.writing():
             self._store.note(approximate=state.notes)
 
     def _changed(self) -> None:
         """Extend the graph, or measure its recall again, where that is due."""
         if self._approximate.due(self._items):
-            self._keep(self._approximate.extended(self._items, self._exactly(self._items)))
+            # The items are acknowledged: without room for the graph's file, the former one still holds.
+            with suppress(InputError):
+                self._keep(self._approximate.extended(self._items, self._exactly(self._items)))
 
     @contextmanager
     def _writing(self) -> Generator[None]:

@@ -1,9 +1,12 @@
 """What an index keeps in memory of its items: a picture of one moment, which searches read while the next one is made."""
 
-from collections.abc import Iterator
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,30 +21,51 @@ from .where import Condition
 _CHUNK = 512
 
 
+#: Memory for an array of some shape and type.
+New = Callable[[tuple[int, ...], Any], NDArray]
+
+
+def mapped(folder: Path | None) -> New:
+    """Memory in files without a name in `folder`, or where temporary files go: the system takes it back when it needs it."""
+    place = folder if folder and os.access(folder, os.W_OK) else None
+
+    def new(shape: tuple[int, ...], dtype: Any) -> NDArray:
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        with tempfile.TemporaryFile(dir=place) as file:
+            return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
+
+    return new
+
+
 class Column:
     """An array (n, …) that can grow. What is added is written behind it, so that the array itself stays as it is."""
 
-    def __init__(self, memory: NDArray, size: int, used: list[int]):
-        self._memory, self._used = memory, used
+    def __init__(self, memory: NDArray, size: int, used: list[int], new: New):
+        self._memory, self._used, self._new = memory, used, new
         self.array = memory[:size]
 
     @classmethod
-    def of(cls, array: NDArray) -> "Column":
-        return cls(array, len(array), [len(array)])
+    def of(cls, array: NDArray, new: New = np.empty) -> "Column":
+        """A column of this array, which grows in memory from `new`."""
+        return cls(array, len(array), [len(array)], new)
 
     def with_more(self, values: NDArray) -> "Column":
         """These and more, in the same memory where there is room, or else in twice as much."""
         size, total = len(self.array), len(self.array) + len(values)
         memory, used = self._memory, self._used
         if used[0] != size or total > len(memory):
-            memory, used = np.empty((max(total, 2 * size), *memory.shape[1:]), memory.dtype), [0]
+            memory, used = self._new((max(total, 2 * size), *memory.shape[1:]), memory.dtype), [0]
             memory[:size] = self.array
         memory[size:total] = values
         used[0] = total
-        return Column(memory, total, used)
+        return Column(memory, total, used, self._new)
 
     def where(self, kept: NDArray[np.bool_]) -> "Column":
-        return Column.of(self.array[kept])
+        places = np.flatnonzero(kept)
+        memory = self._new((len(places), *self.array.shape[1:]), self.array.dtype)
+        np.take(self.array, places, 0, memory, mode="clip")  # which writes into the memory itself
+        return Column.of(memory, self._new)
 
 
 @dataclass(frozen=True)
@@ -69,8 +93,8 @@ class Items:
     An item takes 4 p bytes of points and, once something was searched exactly, 4 (p + 2 parts) more of keys; and its id.
     """
 
-    def __init__(self, space: Space, rows: Column, ids: Column, points: Column, keys: list[Keys] | None = None):
-        self.space, self._columns, self._keys, self._lock = space, (rows, ids, points), keys, Lock()
+    def __init__(self, space: Space, rows: Column, ids: Column, points: Column, keys: list[Keys] | None, new: New):
+        self.space, self._columns, self._keys, self._lock, self._new = space, (rows, ids, points), keys, Lock(), new
         #: Their rows in the store (n,), increasing.
         self.rows: NDArray[np.int64] = rows.array
         #: Strings (n,).
@@ -81,10 +105,17 @@ class Items:
         self.matches: dict[Condition, NDArray[np.bool_]] = {}
 
     @classmethod
-    def of(cls, space: Space, rows: NDArray[np.int64], ids: list[str], points: NDArray[np.float32]) -> "Items":
+    def of(
+        cls, space: Space, rows: NDArray[np.int64], ids: list[str], points: NDArray[np.float32], new: New = np.empty
+    ) -> "Items":
+        """`new` gives the memory of points and keys."""
         names = np.empty(len(ids), object)
         names[:] = ids
-        return cls(space, Column.of(rows), Column.of(names), Column.of(points))
+        if new is not np.empty:
+            memory = new(points.shape, np.float32)
+            memory[:] = points
+            points = memory
+        return cls(space, Column.of(rows), Column.of(names), Column.of(points, new), None, new)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -94,26 +125,26 @@ class Items:
         """Each part's keys; made when first asked for."""
         with self._lock:
             if self._keys is None:
-                self._keys = _lifted(self.space, self.points)
+                self._keys = _lifted(self.space, self.points, self._new)
             return self._keys
 
     def with_more(self, more: "Items") -> "Items":
         """These and others that were added later."""
         if not len(self):
-            return more
+            return Items.of(self.space, more.rows, more.ids.tolist(), more.points.numpy(), self._new)
         with self._lock:
             keys = self._keys
         if keys is not None:
             keys = [own.with_more(other) for own, other in zip(keys, more.keys, strict=True)]
         columns = (own.with_more(other.array) for own, other in zip(self._columns, more._columns, strict=True))
-        return Items(self.space, *columns, keys=keys)
+        return Items(self.space, *columns, keys=keys, new=self._new)
 
     def without(self, rows: NDArray[np.int64]) -> "Items":
         """These but for `rows`."""
         kept = ~np.isin(self.rows, rows)
         with self._lock:
             keys = None if self._keys is None else [keys.where(kept) for keys in self._keys]
-        return Items(self.space, *(column.where(kept) for column in self._columns), keys=keys)
+        return Items(self.space, *(column.where(kept) for column in self._columns), keys=keys, new=self._new)
 
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where `rows` (m,) stand among these items; those that do not are left out."""
@@ -123,13 +154,13 @@ class Items:
         return places[known]
 
 
-def _lifted(space: Space, points: Tensor) -> list[Keys]:
-    """Each part's keys of points (n, p). Weights do not enter."""
-    out = [np.empty((len(points), own.shape[1] + 2), np.float32) for _, own in _parts(space, points[:0])]
+def _lifted(space: Space, points: Tensor, new: New) -> list[Keys]:
+    """Each part's keys of points (n, p), in memory from `new`. Weights do not enter."""
+    out = [new((len(points), own.shape[1] + 2), np.float32) for _, own in _parts(space, points[:0])]
     for chunk in slices(0, len(points), _CHUNK):
         for keys, (part, own) in zip(out, _parts(space, points[chunk].double()), strict=True):
             keys[chunk] = lift(part, own)[1].numpy()
-    return [Keys(Column.of(keys), float(np.abs(keys).max(initial=0))) for keys in out]
+    return [Keys(Column.of(keys, new), float(np.abs(keys).max(initial=0))) for keys in out]
 
 
 def _parts(space: Space, points: Tensor) -> Iterator[tuple[Space, Tensor]]:
