@@ -46,7 +46,7 @@ STRUCTURE = """() => {
         if (!named(element)) wrong.push(`without a name: ${element.outerHTML.slice(0, 90)}`);
     // The disk's tip says in words what its picture shows.
     for (const image of document.images)
-        if (image.getAttribute("alt") === null || (!image.alt && !image.closest("#disk"))) wrong.push(`without alt: ${image.src}`);
+        if (!image.hasAttribute("alt") || (!image.alt && !image.closest("#disk"))) wrong.push(`without alt: ${image.src}`);
     const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
     for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) wrong.push(`twice: ${id}`);
     for (const name of ["aria-controls", "aria-labelledby", "for"])

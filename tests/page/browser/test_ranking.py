@@ -3,6 +3,10 @@
 import json
 from urllib.parse import quote
 
+from horosphere.page import Page
+from horosphere.page.safety import LOOPBACK
+
+from ..conftest import serving
 from .conftest import answered, hits, neighbours
 
 
@@ -80,6 +84,25 @@ def test_confusions_are_of_other_classes_and_say_their_weight(visit, server, col
     other = "8" if own != "8" else "9"
     answer = answered(page, lambda: page.locator("#lens-class").select_option(other), "/api/confusions")
     assert answer["class"] == other and f"lens={other}" in page.url
+
+
+def test_the_disk_and_the_neighbours_point_at_each_other(visit, collection):
+    id = collection.index.ids[0]
+    with serving(Page(collection, hosts=LOOPBACK)) as address:
+        # The first answer may come before the disk is laid out, and knows no place in it.
+        page = visit(f"{address}/#like={id}")
+        with page.expect_response(
+            lambda response: "/api/search" in response.url and response.json()["disk"], timeout=60_000
+        ):
+            page.wait_for_selector(".disk-legend:not([hidden])", timeout=60_000)
+        found = hits(page, 1)[2]
+        page.locator(f".column:nth-of-type(2) [data-id='{found}']").hover()
+        page.wait_for_selector(".disk-tip:not([hidden])")
+        assert found in page.locator(".disk-tip").inner_text()
+        assert set(page.locator(".hit.same").evaluate_all("all => all.map(hit => hit.dataset.id)")) == {found}
+        page.locator("#k").hover()
+        page.wait_for_selector(".disk-tip", state="hidden")
+        page.close()
 
 
 def test_a_link_brings_back_the_state(visit, server, collection):

@@ -5,10 +5,10 @@ import { find, make } from "./dom.js";
 import { percent, seconds } from "./words.js";
 
 export class Panel {
-  constructor({ onPick, onHover, onFailure }) {
+  constructor({ onPick, onHover, onReady, onFailure }) {
+    this.onReady = onReady;
     this.onFailure = onFailure;
     this.actions = { thumbnailUrl: api.thumbnail, onPick, onHover };
-    this.asked = null;
   }
 
   async start() {
@@ -53,12 +53,11 @@ export class Panel {
       this.disk.colourBy(select.value);
       find("colour").hidden = false;
     }
-    if (this.asked) this.disk.showQuery(...this.asked);
+    this.onReady(); // Answers from before the layout knew no place in it.
   }
 
   // The query's place, or null; the ids of its neighbours.
   show(place, ids) {
-    this.asked = [place, ids];
     this.disk?.showQuery(place, ids);
   }
 
