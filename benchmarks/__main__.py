@@ -26,8 +26,8 @@ SECTIONS = {
     proxies: "none; SoftTriple against plain autograd, in time and memory.",
     retrieval: "Recall@K at most 1.3 × one product, all metrics at most 2 ×, of a mixture 3 × its products; a gallery of a "
     "million in bounded memory.",
-    search: "of the realistic set the graph's recall@10 at least 0.99 in at most 0.1 × the time of exact search; of the hard "
-    "set exact search, and the index says so.",
+    search: "of the realistic set the graph's recall@10 at least 0.99 in at most 0.1 × the time of exact search; of the "
+    "hard set exact search, and the index says so.",
     negatives: "none; what the weights of negatives cost beside the products of their distances, in bounded memory.",
     delta: "at least 10 × faster than the n³ tensor at n = 1,000, so at most 0.1 × its time; 2,000 points in well under "
     "1 GB.",
