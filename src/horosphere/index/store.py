@@ -116,11 +116,12 @@ class Store:
                 about = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM about")}
                 (count,) = connection.execute("SELECT count(*) FROM items").fetchone()
                 rows, ids, points = np.empty(count, np.int64), [], np.empty((count, about.get("dim") or 0), np.float32)
-                for place, (row, id, point) in enumerate(
-                    connection.execute("SELECT row, id, point FROM items ORDER BY row")
-                ):
-                    rows[place], points[place] = row, np.frombuffer(point, np.float32)
-                    ids.append(id)
+                cursor = connection.execute("SELECT row, id, point FROM items ORDER BY row")
+                while chunk := cursor.fetchmany(_CHUNK):
+                    own = slice(len(ids), len(ids) + len(chunk))
+                    rows[own], names, floats = zip(*chunk, strict=True)
+                    points[own] = np.frombuffer(b"".join(floats), np.float32).reshape(len(chunk), -1)
+                    ids += names
                 if len(ids) < count:
                     raise ValueError(f"{count} items, of which {len(ids)} can be read")
             finally:
