@@ -37,6 +37,9 @@ class Index(SearchIndex):
     whatever becomes of the process. One process at a time may write to a folder, from its first write until it closes the
     index or ends; any number may read, each what was there when it loaded the index. Threads may share an index.
 
+    In memory are 4 p bytes of points an item, its id and its row, from the first exact search on 4 (p + 2 parts) more of
+    keys, and the graph; metadata stay in the database, as do the points of an index that is in memory itself.
+
     Args:
         space, model, promise: see `SearchIndex`.
         storage: what the graph of an approximate search keeps of a point; exact distances always come from float32.
