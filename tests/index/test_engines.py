@@ -287,6 +287,8 @@ def test_bad_input_is_refused_and_changes_nothing(make):
         (lambda: index.remove(["a", "a"]), "given 2 times"),
         (lambda: index.points(["z"]), "not in the index"),
         (lambda: index.metadata(["z"]), "not in the index"),
+        (lambda: index.search("abc"), "queries are no matrix of numbers"),
+        (lambda: index.add([[1.0], [2.0, 3.0]], ["d", "e"]), "points are no matrix of numbers"),
         (lambda: index.search(x[0], 0), "at least 1"),
         (lambda: index.search(x[0], 2.5), "at least 1"),
         (lambda: index.search(x[0, :4]), "4 columns; expected 5"),

@@ -16,6 +16,6 @@ class Hits:
         exact: these are proven to be the nearest; else at least the promised share of them is.
     """
 
-    ids: NDArray[np.object_]
+    ids: NDArray
     distances: NDArray[np.float64]
     exact: bool

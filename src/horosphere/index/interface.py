@@ -106,8 +106,7 @@ class SearchIndex(ABC):
         """
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
             raise InputError(f"k={k!r}; expected how many neighbours to find, a whole number of at least 1")
-        queries = torch.as_tensor(queries)
-        queries = self._points(queries[None] if queries.ndim == 1 else queries, "queries")
+        queries = self._points(queries, "queries")
         space = None if weights is None else self._weighted(self._checked_weights(weights))
         return self._search(queries, int(k), conditions(where, self._kinds()), space)
 
@@ -184,6 +183,12 @@ class SearchIndex(ABC):
 
     def _points(self, points: Points, name: str = "points") -> Tensor:
         """Points (n, p) of this space on the CPU: float32 to keep, and queries in float64 where they came so."""
+        try:
+            points = torch.as_tensor(points)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{name} are no matrix of numbers ({error}); expected points = space(features)") from None
+        if points.ndim == 1 and name == "queries":
+            points = points[None]
         points = checked(points, self.space).cpu()
         if points.dtype != torch.float64 or name == "points":
             points = points.float()
