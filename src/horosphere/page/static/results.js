@@ -222,7 +222,8 @@ class Hit {
       "button",
       { type: "button", class: "hit-open", title: `Search with ${described}`, onclick: () => act.onPick(id), draggable: "true" },
       make("span", { class: "framed" }, picture({ id, alt: described }, collection), this.rank),
-      make("span", { class: "hit-text" }, make("span", { class: "hit-name" }, named), this.distance, this.bar, this.badge),
+      make("span", { class: "hit-text" }, make("span", { class: "hit-name" }, named), this.distance, this.bar),
+      this.badge,
     );
     const button = (side, words, call) =>
       make("button", { type: "button", class: side, title: `${words} this (${side[0]})`, "aria-label": `${words} ${described}`, onclick: () => call(id) }, glyph(side));
