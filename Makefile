@@ -5,12 +5,14 @@ CONSTRAINTS ?= ci/constraints.txt
 UV := .uv/bin/uv
 BIN := .venv/bin
 READY := .venv/.ready
+MILVUS := .venv-milvus
 
-.PHONY: help setup demo test lint bench docs clean
+.PHONY: help setup demo test test-milvus lint bench docs clean
 
 help:
 	@echo "make demo    train, judge and report a mixed-geometry model on real images (minutes)"
 	@echo "make test    run the tests"
+	@echo "make test-milvus  run the tests that need a Milvus server, in an environment of their own"
 	@echo "make setup   only set up .venv"
 	@echo "make lint    ruff and ty"
 	@echo "make bench   run the benchmarks and write benchmarks/RESULTS.md"
@@ -36,6 +38,20 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n 2
 
+# Milvus listens on every address, so it gets a network that has only 127.0.0.1; nothing that it starts outlives the tests.
+# Where the system grants no such network the tests are skipped, and say so.
+ALONE := unshare --map-root-user --net --pid --fork --kill-child --mount-proc
+test-milvus: $(MILVUS)/.ready
+	if $(ALONE) ip link set lo up; \
+		then $(ALONE) sh -c 'ip link set lo up && exec $(MILVUS)/bin/python -m pytest tests/index -m milvus'; \
+		else $(MILVUS)/bin/python -m pytest tests/index -m milvus -rs; fi
+
+$(MILVUS)/.ready: pyproject.toml $(CONSTRAINTS) | $(UV)
+	test -x $(MILVUS)/bin/python || $(UV) venv --quiet --python $(PYTHON) $(MILVUS)
+	$(UV) pip install --quiet --python $(MILVUS)/bin/python $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) \
+		--editable '.[milvus]' milvus pytest hypothesis
+	touch $@
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,4 +65,4 @@ docs: setup
 	@echo "docs/_build/html/index.html"
 
 clean:
-	rm -rf .uv .venv docs/_build .pytest_cache .ruff_cache .hypothesis
+	rm -rf .uv .venv .venv-milvus docs/_build .pytest_cache .ruff_cache .hypothesis

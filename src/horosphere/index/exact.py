@@ -92,7 +92,7 @@ class _Bounds:
             parts = zip(cast(list[Space], space.parts), space.weights, space.split(queries), numbers, strict=True)
             own = [part for part in parts if part[1]]
         self.parts = [(part, weight) for part, weight, _, _ in own]
-        self.queries = [_lowered(part, x.double()).float() for part, _, x, _ in own]
+        self.queries = [lowered(part, x.double()).float() for part, _, x, _ in own]
         keys = [items.keys[number] for _, _, _, number in own]
         self.keys = [own.matrix for own in keys]
         self.places = None if places is None else torch.from_numpy(places)
@@ -142,7 +142,7 @@ class _Bounds:
         return distance + SPARE * UNIT * sum(scale(part, weight) for part, weight in self.parts)
 
 
-def _lowered(part: Space, x: Tensor) -> Tensor:
+def lowered(part: Space, x: Tensor) -> Tensor:
     """The lift of queries (b, p), float64, less what float32 may add to a product with any key: (b, p + 2)."""
     queries = lift(part, x)[0]
     error = (queries.shape[1] + SPARE) * UNIT

@@ -24,7 +24,7 @@ def open_index(folder: str | Path, *, token: str = "") -> SearchIndex:
     folder = Path(folder)
     if not (folder / ENGINE).is_file():
         return Index.load(folder)
-    from .milvus import MilvusIndex  # ty: ignore[import-not-found]
+    from .milvus import MilvusIndex
 
     where = server_of(folder)
     return MilvusIndex.connect(where["uri"], where["name"], token=token)
@@ -39,7 +39,7 @@ def create_on_server(
 
     Raises InputError where the server is not there, or has a collection of this name that is not this folder's.
     """
-    from .milvus import MilvusIndex  # ty: ignore[import-not-found]
+    from .milvus import MilvusIndex
 
     path = Path(folder) / ENGINE
     began = path.is_file()

@@ -1,0 +1,362 @@
+"""The index on a Milvus server: it searches, and everything it answers is ranked again here, in float64."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..evaluation.truth import distances
+from ..spaces import Space, from_description
+from .hits import Hits
+from .interface import SearchIndex
+from .lifted import keys, questions
+from .milvus_graph import K, ServerGraph, build
+from .milvus_table import LARGEST, Row, Table, chunks, expression, points_of
+from .promise import Recall
+from .where import Condition, Field, Value, kinds_of
+
+FORMAT = 1
+#: A float64 distance is this close to exact, relatively.
+_ROUNDING = 1e-9
+#: And absolutely, where points coincide.
+_TINY = 1e-12
+
+
+class MilvusIndex(SearchIndex):
+    """An index that a Milvus server keeps and searches: `create` makes one, `connect` opens it.
+
+    An item's vector is its lifted point, and the server's own search is exhaustive (FLAT), so that searches are exact and
+    proven (`horosphere.index.lifted`), whatever the filter and the weights; where a proof would take more than Milvus
+    answers at once, all matching points are read and compared here. `build` adds a graph, for searches that keep a promise.
+
+    When `add` or `remove` returns, what it did is in the server's storage. `add` sends batches, each of them whole or not
+    there: after an error, add the same items again with duplicates="skip". One process at a time may write. A process that
+    searches with a graph finds what was in the index when it connected, and what it added itself.
+    """
+
+    @classmethod
+    def create(
+        cls,
+        uri: str,
+        name: str,
+        space: Space,
+        dim: int,
+        *,
+        model: str = "",
+        promise: float = 0.99,
+        token: str = "",
+        timeout: float = 30.0,
+        progress: bool = False,
+    ) -> Self:
+        """A new, empty index of points of `dim` columns.
+
+        Args:
+            uri: the server's address, such as http://127.0.0.1:19530.
+            name: of the collection on it; letters, digits and underscores.
+            space, model, promise: see `SearchIndex`.
+            token: "user:password" or an API key, where the server asks for one.
+            timeout: seconds that a request may take.
+            progress: show a progress bar while adding.
+
+        Raises:
+            InputError: where the server does not answer or refuses, or has a collection of this name.
+        """
+        index = cls._of(space, model, promise, progress)
+        if not 0 < dim <= 12_000:
+            raise InputError(f"dim={dim}; expected the columns of the points, 1 to 12,000")
+        index._table = Table(uri, name, token=token, timeout=timeout)
+        if index._table.exists():
+            raise InputError(
+                f"Milvus at {uri} has a collection {name!r} already; connect to it, drop it, or give another name"
+            )
+        index._about = {
+            "format": FORMAT,
+            "space": index.space.describe(),
+            "model": model,
+            "promise": index.promise,
+            "dim": dim,
+            "kinds": {},
+            "last": 0,
+            "graph": None,
+        }
+        columns = keys(index.space, torch.zeros(1, dim)).shape[1]
+        index._table.create(columns, "FLAT", "IP", {}, index._about)
+        index._table.load()
+        return index
+
+    @classmethod
+    def connect(cls, uri: str, name: str, *, token: str = "", timeout: float = 30.0, progress: bool = False) -> Self:
+        """The index that `create` made. Raises InputError where the server does not answer, or has no such index."""
+        table = Table(uri, name, token=token, timeout=timeout)
+        if not table.exists():
+            raise InputError(f"Milvus at {uri} has no collection {name!r}; make it with MilvusIndex.create")
+        about = table.about()
+        if about is None:
+            raise InputError(f"the collection {name!r} at {uri} was not made by horosphere; give the name of one that was")
+        if about["format"] > FORMAT:
+            raise InputError(f"the collection {name!r} was made by a newer horosphere; update horosphere")
+        index = cls._of(from_description(about["space"]), about["model"], about["promise"], progress)
+        index._about, index._table = about, table.load()
+        index._graph = ServerGraph.noted(table, index.space, about["graph"])
+        # Searches see what was there before this.
+        table.count()
+        return index
+
+    @classmethod
+    def _of(cls, space: Space, model: str, promise: float, progress: bool) -> Self:
+        index = cls.__new__(cls)
+        SearchIndex.__init__(index, space, model=model, promise=promise)
+        index.progress, index._graph = progress, None
+        return index
+
+    progress: bool
+    _about: dict[str, Any]
+    _table: Table
+    _graph: ServerGraph | None
+
+    def build(self, *, progress: bool = False) -> None:
+        """Make searches fast: have the server make a graph of all items, and choose the effort that keeps the promise.
+
+        The graph is a second collection, NAME_graph, of the same items: it takes about as much of the server's memory again.
+        Where the promise is 1, items are few, or comparing all of them is as quick, there is none. Items added later are
+        compared one by one until the next `build`, which makes the graph anew.
+        """
+        if self._graph is not None and self._graph.last == self._about["last"]:
+            return
+        # Searches are exact from here on; if this is stopped, they stay so.
+        self._graph = None
+        self._note(graph=None)
+
+        def exact(queries: Tensor, k: int, filter: str) -> NDArray:
+            return self._exact(queries, k, filter, self.space).ids
+
+        last = self._about["last"]
+        graph = build(self._table, self.space, self.promise, self.dim, last, exact, progress)
+        self._note(graph=None if graph is None else graph.notes)
+        self._graph = graph
+
+    def drop(self) -> None:
+        """Remove the index and all its items from the server."""
+        if self._graph is not None:
+            self._graph.table.drop()
+        self._table.drop()
+        self.close()
+
+    def close(self) -> None:
+        self._table.close()
+
+    @property
+    def dim(self) -> int:
+        return self._about["dim"]
+
+    @property
+    def recall(self) -> Recall | None:
+        """What searches for up to 10 neighbours were measured to find; None where all are exact."""
+        return None if self._graph is None else self._graph.recall
+
+    @property
+    def ids(self) -> list[str]:
+        return [row["id"] for row in self._all("id")]
+
+    def fields(self, most: int = 1000) -> dict[str, Field]:
+        counts: dict[str, Counter] = {name: Counter() for name in self._kinds()}
+        for rows in self._table.stream(["metadata"]):
+            for row in rows:
+                for name, value in row["metadata"].items():
+                    counts[name][value] += 1
+        return {name: _field(self._kinds()[name], count, most) for name, count in counts.items() if count}
+
+    def describe(self) -> dict[str, Any]:
+        own = {"engine": "milvus", "uri": self._table.uri, "name": self._table.name, "items": len(self)}
+        search = {"promise": self.promise, "exact": True, "recall": 1.0, "k": K, "sample": 0, "levels": []}
+        search["sentence"] = "The server compares all items, and what it finds is proven to be the nearest."
+        if recall := self.recall:
+            search |= {"exact": False, "recall": recall.value, "sample": recall.sample, "levels": [asdict(recall)]}
+            search["sentence"] = recall.sentence
+        return own | {name: self._about[name] for name in ("dim", "space", "model", "promise")} | {"search": search}
+
+    def __len__(self) -> int:
+        return self._table.count()
+
+    def __contains__(self, id: object) -> bool:
+        return isinstance(id, str) and bool(self._table.rows([id], []))
+
+    def _kinds(self) -> Mapping[str, str]:
+        return self._about["kinds"]
+
+    def _note(self, **values: Any) -> None:
+        about = self._about | values
+        self._table.note(about)
+        self._about = about
+
+    def _add(self, points: Tensor, ids: list[str], metadata: list[Mapping[str, Value]], duplicates: str) -> int:
+        known = self._table.rows(ids, []) if len(self) else {}
+        if known and duplicates == "refuse":
+            raise InputError(
+                f"{len(known)} of {len(ids)} ids are in the index already, such as {next(iter(known))!r}; give "
+                "duplicates='replace' or duplicates='skip'"
+            )
+        if duplicates == "skip":
+            kept = [place for place, id in enumerate(ids) if id not in known]
+            points, ids, metadata = points[kept], [ids[place] for place in kept], [metadata[place] for place in kept]
+        if not ids:
+            return 0
+        for id, item in zip(ids, metadata, strict=True):
+            if large := [name for name, value in item.items() if isinstance(value, int) and abs(value) > LARGEST]:
+                raise InputError(
+                    f"metadata of {id!r}: {large[0]!r} is {item[large[0]]}, a whole number that Milvus does not compare "
+                    "exactly; expected at most 2**53, or text"
+                )
+        vectors = keys(self.space, points)
+        # Before the items, so that it holds whatever stops them: numbers may be left out, and never come twice.
+        first = self._about["last"] + 1
+        self._note(kinds=kinds_of(metadata, self._kinds()), last=first - 1 + len(ids))
+        size = self._table.most(2 * self.dim)
+        if known and duplicates == "replace" and self._graph is not None:
+            self._graph.table.delete(list(known))
+        with tqdm(total=len(ids), unit=" items", desc="upload", disable=not self.progress, leave=False) as bar:
+            for start in range(0, len(ids), size):
+                some = slice(start, start + size)
+                numbers = range(first + start, first + start + len(ids[some]))
+                self._table.write(numbers, ids[some], points[some], metadata[some], vectors[some])
+                bar.update(len(numbers))
+            self._settle()
+        return len(ids)
+
+    def _remove(self, ids: list[str]) -> int:
+        self._found(ids, [])
+        if self._graph is not None:
+            self._graph.table.delete(ids)
+        self._table.delete(ids)
+        self._settle()
+        return len(ids)
+
+    def _settle(self) -> None:
+        """Returns when what was written is stored, and seen by searches."""
+        self._table.flush()
+        self._table.count()
+
+    def _search(self, queries: Tensor, k: int, where: list[Condition], space: Space | None) -> Hits:
+        graph = self._graph
+        if graph is None or where or space is not None or k > graph.recall.k or not len(queries):
+            return self._exact(queries, k, expression(where), space or self.space)
+        found = [_Found(self.space, query, k) for query in queries]
+        for own, rows in zip(found, graph.near(queries), strict=True):
+            own.meet(rows, points_of(rows, self.dim))
+        if self._about["last"] > graph.last:
+            self._ask(found, queries, k, self.space, f"number > {graph.last}")
+        # So many were removed that too few candidates are left.
+        if min(len(own.rows) for own in found) < k:
+            return self._exact(queries, k, "", self.space)
+        return _hits(found, k, exact=False)
+
+    def _exact(self, queries: Tensor, k: int, filter: str, space: Space) -> Hits:
+        found = [_Found(space, query, k) for query in queries]
+        if not found:
+            k = min(k, self._table.count(filter))
+        elif left := self._ask(found, queries, k, space, filter):
+            for rows in self._table.stream(["id", "number", "point"], filter, dim=self.dim):
+                points = points_of(rows, self.dim)
+                for query in left:
+                    found[query].meet(rows, points)
+        return _hits(found, k, exact=True)
+
+    def _ask(self, found: list["_Found"], queries: Tensor, k: int, space: Space, filter: str) -> list[int]:
+        """Meet the items that each part has near each query, ever more of them; the queries left without a proof."""
+        asked = questions(space, queries)
+        most = self._table.most(self.dim)
+        width, left = min(2 * k + 32, most), list(range(len(queries)))
+        while left and width >= k:
+            floor, seen = torch.zeros(len(queries), dtype=torch.float64), set()
+            vectors = torch.cat([question.vectors[left] for question in asked])
+            answers = self._table.nearest(vectors, width, "IP", filter=filter)
+            for question, own in zip(asked, chunks(answers, len(left)), strict=True):
+                last = torch.zeros(len(queries))
+                for query, rows in zip(left, own, strict=True):
+                    found[query].meet(rows, points_of(rows, self.dim))
+                    if len(rows) < width:
+                        seen.add(query)
+                    else:
+                        last[query] = -rows[-1]["score"]
+                floor += question.floor(last)
+            left = [
+                query
+                for query in left
+                if query not in seen and not found[query].reach < float(floor[query]) * (1 - _ROUNDING) - _TINY
+            ]
+            if width == most:
+                break
+            width = min(4 * width, most)
+        return left
+
+    def _read_points(self, ids: list[str] | None) -> Tensor:
+        if ids is None:
+            return points_of(self._all("point"), self.dim)
+        found = self._found(ids, ["point"])
+        return points_of([found[id] for id in ids], self.dim)
+
+    def _read_metadata(self, ids: list[str] | None) -> list[dict[str, Value]]:
+        if ids is None:
+            return [row["metadata"] for row in self._all("metadata")]
+        found = self._found(ids, ["metadata"])
+        return [dict(found[id]["metadata"]) for id in ids]
+
+    def _all(self, field: str) -> list[Row]:
+        """A field of all rows, in order of insertion."""
+        dim = self.dim if field == "point" else 0
+        rows = [row for some in self._table.stream(["number", field], dim=dim) for row in some]
+        return sorted(rows, key=lambda row: row["number"])
+
+    def _found(self, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Row]:
+        found = self._table.rows(ids, fields)
+        if missing := [id for id in ids if id not in found]:
+            raise InputError(
+                f"{len(missing)} ids are not in the index, such as {missing[0]!r}; ids are compared letter by letter"
+            )
+        return found
+
+
+class _Found:
+    """The `k` rows nearest to one query (p,) among those met, nearest first; of equal distances the lower number."""
+
+    def __init__(self, space: Space, query: Tensor, k: int):
+        self.space, self.query, self.k = space, query, k
+        self.rows: list[Row] = []
+        self.distances: NDArray[np.float64] = np.empty(0)
+
+    @property
+    def reach(self) -> float:
+        """The k-th distance; infinite until k are met."""
+        return float(self.distances[-1]) if len(self.rows) == self.k else np.inf
+
+    def meet(self, rows: list[Row], points: Tensor) -> None:
+        """Rows with their points (n, p); what was met before may come again."""
+        known = {row["id"] for row in self.rows}
+        new = torch.tensor([place for place, row in enumerate(rows) if row["id"] not in known])
+        if not len(new):
+            return
+        own = distances(self.space, self.query[None], torch.zeros_like(new), points, new)
+        every = np.concatenate([self.distances, own.numpy()])
+        rows = self.rows + [rows[place] for place in new.tolist()]
+        order = np.lexsort(([row["number"] for row in rows], every))[: self.k]
+        self.rows, self.distances = [rows[place] for place in order], every[order]
+
+
+def _hits(found: list[_Found], k: int, *, exact: bool) -> Hits:
+    length = len(found[0].rows) if found else k
+    ids, distances = np.empty((len(found), length), object), np.empty((len(found), length))
+    for place, own in enumerate(found):
+        ids[place], distances[place] = [row["id"] for row in own.rows], own.distances
+    return Hits(ids, distances, exact)
+
+
+def _field(kind: str, counts: Counter, most: int) -> Field:
+    values = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
+    return Field(kind, values, len(counts), *((min(counts), max(counts)) if kind == "number" else ()))
