@@ -293,6 +293,7 @@ def test_a_larger_k_has_an_effort_of_its_own():
     assert hundred.k == 100 and hundred.effort > ten.effort
     assert agreement(index, SPACES[2], points, names(0, 3000), points[:30], k=60) >= 0.99
     assert index.search(points[:2], 101).exact
+    assert index.search(points[:0]).ids.shape == (0, 10)
 
 
 def test_copies_of_one_point():

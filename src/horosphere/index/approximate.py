@@ -34,6 +34,8 @@ _KS = (10, 100)
 _EFFORTS = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024]
 #: Pairs of neighbours that the coordinates' scales are taken from, and queries that are timed.
 _PAIRS, _TIMED = 500, 30
+#: Queries searched exactly at a time, between two steps of the bar.
+_TOGETHER = 100
 #: The graph grows when more than this share of it lies beside it, and at least so many items.
 _BESIDE, _FEW_BESIDE = 0.02, 500
 #: Recall is measured again when this share of the items has come or gone; a graph of which this share is gone is built anew.
@@ -94,7 +96,7 @@ class Approximate:
     def search(self, items: Items, queries: Tensor, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
         """Places of the nearest items (b, k), and their distances; None where all items must be compared."""
         level = self.level(k)
-        if self.graph is None or level is None or level.effort is None:
+        if self.graph is None or level is None or level.effort is None or not len(queries):
             return None
         return _nearest(self.graph, self.space, items, queries, k, level.effort)
 
@@ -247,7 +249,11 @@ def _measure(graph: Graph, state: Approximate, items: Items, exact: Exact, progr
     sample = items.places(graph.sample)
     queries = items.points[torch.from_numpy(sample)]
     with tqdm(unit=" searches", desc="recall", disable=not progress, leave=False) as bar:
-        nearest = items.rows[_others(exact(queries, _KS[-1] + 1)[0], sample)]
+        places = []
+        for some in queries.split(_TOGETHER):
+            places.append(exact(some, _KS[-1] + 1)[0])
+            bar.update(len(some))
+        nearest = items.rows[_others(np.concatenate(places), sample)]
         for k in _KS:
             exactly, took = _quicker(graph, state.space, items, exact, queries, k)
 
@@ -262,18 +268,18 @@ def _measure(graph: Graph, state: Approximate, items: Items, exact: Exact, progr
                 finds = "no search of the graph was quicker"
             else:
                 finds = (
-                    f"of the {k} nearest, the graph finds {best.recall:.2%} in {took[best.effort]:.2g} ms (measured with "
+                    f"of the {k} nearest, the graph finds {best.recall:.2%} in {took[best.effort]:,.2f} ms (measured with "
                     f"{len(sample):,} items outside it; above {best.bound:.2%} with 95 % confidence; promised: "
                     f"{state.promise:.2%})"
                 )
             if best and best.bound >= state.promise:
                 took = {"exact": exactly, "graph": took[best.effort]}
-                sentence = f"A graph is searched: {finds}; comparing all items takes {exactly:.2g} ms."
+                sentence = f"A graph is searched: {finds}; comparing all items takes {exactly:,.2f} ms."
                 yield Recall(
                     value=best.recall, bound=best.bound, effort=best.effort, milliseconds=took, sentence=sentence, **common
                 )
             else:
-                sentence = f"All items are compared, which takes {exactly:.2g} ms: {finds}."
+                sentence = f"All items are compared, which takes {exactly:,.2f} ms: {finds}."
                 yield Recall(value=1.0, bound=1.0, effort=None, milliseconds={"exact": exactly}, sentence=sentence, **common)
 
 
@@ -281,13 +287,13 @@ def _quicker(
     graph: Graph, space: Space, items: Items, exact: Exact, queries: Tensor, k: int
 ) -> tuple[float, dict[int, float]]:
     """Milliseconds of exact search, and of each effort that takes less."""
-    exactly, took = milliseconds(lambda query: exact(query, k), queries), {}
-    for effort in (effort for effort in _EFFORTS if k <= effort <= len(graph.linked)):
-        own = milliseconds(lambda query, effort=effort: _nearest(graph, space, items, query, k, effort), queries)
-        if own >= exactly:
-            break
-        took[effort] = own
-    return exactly, took
+    exactly = milliseconds(lambda query: exact(query, k), queries)
+    efforts = [effort for effort in _EFFORTS if k <= effort <= len(graph.linked)]
+    took = {
+        effort: milliseconds(lambda query, effort=effort: _nearest(graph, space, items, query, k, effort), queries)
+        for effort in efforts
+    }
+    return exactly, {effort: own for effort, own in took.items() if own < exactly}
 
 
 def milliseconds(search: Callable[[Tensor], object], queries: Tensor) -> float:
