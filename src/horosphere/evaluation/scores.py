@@ -174,9 +174,10 @@ def scale(part: Space, weight: float) -> float:
 
 
 def excess(part: Space, distance: Tensor) -> Tensor:
-    """e at a part's own distance (n,), float64: that of a point so far from the origin."""
-    radius = distance / 2 if isinstance(part, Hyperbolic) else distance
-    return lift(part, (radius.sqrt() if isinstance(part, Sphere) else radius)[:, None])[0][:, -2]
+    """e at a part's own distance (n,), float64."""
+    if isinstance(part, Hyperbolic):
+        return 2 * (distance * (math.sqrt(part.curvature) / 2)).sinh().square()  # cosh(√c D) − 1
+    return distance if isinstance(part, Sphere) else distance.square()
 
 
 def distance_(part: Space, excess: Tensor) -> Tensor:
