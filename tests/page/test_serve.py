@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from horosphere import cli
+from horosphere.page.server import _listen
 
 
 def start(*arguments):
@@ -94,3 +95,11 @@ def test_mistakes_are_told_before_anything_is_loaded(digits, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["serve", str(digits), "--port", "70000"])
     assert end.value.code == 2 and "from 0 to" in capsys.readouterr().err
+
+
+def test_answers_do_not_wait_for_one_another():
+    with _listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()) as client:
+        connection = listening.accept()[0]
+        # What asyncio asks before it turns Nagle's algorithm off.
+        assert connection.proto == socket.IPPROTO_TCP
+        connection.close(), client.close()

@@ -12,16 +12,18 @@ from .search import parts, trained_weights
 
 #: Values listed of a field; fields that the disk may be coloured by.
 _VALUES, _FIELDS = 1000, 12
+#: Of what the index says of its searches, what the page shows.
+_SEARCH = ("promise", "exact", "recall", "k", "sample", "sentence")
 
 
 def describe(collection: Collection, limits: Limits) -> dict[str, Any]:
     """The answer of GET /api/collection."""
-    index = collection.index
+    index, about = collection.index, collection.index.describe()
     weights = trained_weights(collection)
     return {
         "name": collection.name,
         "items": len(collection),
-        "engine": index.describe()["engine"],
+        "engine": about["engine"],
         "takes_images": collection.takes_images,
         "has_thumbnails": any(collection.thumbnail(id) for id in index.ids[:1]),
         "space": collection.space.describe(),
@@ -39,7 +41,7 @@ def describe(collection: Collection, limits: Limits) -> dict[str, Any]:
             for name, own in collection.geometries.items()
         ],
         "fields": {name: _field(field) for name, field in index.fields(_VALUES).items()},
-        "search": _search(index),
+        "search": {key: about["search"][key] for key in _SEARCH},
         "limits": {"bytes": limits.bytes, "pixels": limits.pixels, "k": limits.k, "chosen": limits.chosen},
         "has_radius": collection.radii is not None,
     }
@@ -63,20 +65,6 @@ def _field(field: Any) -> dict[str, Any]:
     if field.kind == "number":
         return {"kind": "number", "min": field.low, "max": field.high, "distinct": field.distinct}
     return {"kind": field.kind, "values": [list(pair) for pair in field.values], "distinct": field.distinct}
-
-
-def _search(index: Any) -> dict[str, Any]:
-    """What searches find, measured, and in one sentence."""
-    recall = index.recall
-    told = {"promise": index.promise, "recall": None, "k": None, "sample": None, "exact": recall is None}
-    if recall is None:
-        sentence = f"Every search compares the query with all {len(index):,} items, so it is exact."
-        return told | {"sentence": sentence}
-    sentence = (
-        f"A search of all items finds {recall.value:.2%} of the {recall.k} nearest, measured on {recall.sample:,} items; "
-        f"at least {index.promise:.4g} of them are promised. With a filter, or other weights, it is exact."
-    )
-    return told | {"recall": recall.value, "k": recall.k, "sample": recall.sample, "sentence": sentence}
 
 
 def radius(collection: Collection, point: Tensor) -> dict[str, Any] | None:
