@@ -37,8 +37,8 @@ class Index(SearchIndex):
     whatever becomes of the process. One process at a time may write to a folder, from its first write until it closes the
     index or ends; any number may read, each what was there when it loaded the index. Threads may share an index.
 
-    In memory are 4 p bytes of points an item, its id and its row, from the first exact search on 4 (p + 2 parts) more of
-    keys, and the graph; metadata stay in the database, as do the points of an index that is in memory itself.
+    In memory are 4 p bytes of points an item (in temporary files where `storage` is not "float32"), its id and its row, from
+    the first exact search on 4 (p + 2 parts) more of keys, and the graph. Metadata stay in the database.
 
     Args:
         space, model, promise: see `SearchIndex`.
