@@ -3,17 +3,19 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from .. import build as objects
 from ..config import Config, DataConfig, IndexConfig, is_points_file
 from ..data import Failures, RetrievalData, load_images
 from ..errors import InputError
 from ..index import SearchIndex
-from ..models import Embedder, embedded_batches
+from ..models import EmbeddedBatch, Embedder, embedded_batches
 from ..runs import Run
 from . import confidence
 from .begin import open_to_add
@@ -51,8 +53,8 @@ class Outcome:
 def build(config: IndexConfig, progress: bool = True) -> Outcome:
     """Make `config.images` searchable with the model of `config.run`, or go on with it, or add to what is there.
 
-    Each batch is on the disk before the next is embedded, and the next call skips what is there before decoding it: Ctrl-C
-    or a kill loses at most a batch.
+    Each batch goes to the disk while the next is embedded, and the next call skips what is there before decoding it: Ctrl-C
+    or a kill loses at most the two at hand.
 
     Raises:
         InputError: where there is nothing to embed, the folder holds other things or another run's points, and where ids
@@ -78,11 +80,8 @@ def build(config: IndexConfig, progress: bool = True) -> Outcome:
         thumbnails = Thumbnails(folder, create=True)
         try:
             outcome = _fill(folder, index, thumbnails, given, table, model, config, progress)
-            changed = outcome.added or outcome.pruned or outcome.updated
-            if changed:
-                confidence.forget(folder)
             # Without a change it was built already, unless that was stopped.
-            if changed or not index.describe()["search"]["levels"]:
+            if outcome.added or outcome.pruned or outcome.updated or not index.describe()["search"]["levels"]:
                 index.build(progress=progress)
             confidence.radii(index, folder, progress)
         except KeyboardInterrupt:
@@ -138,33 +137,64 @@ def _fill(
     metadata = {id: own | table.get(id, {}) for id, own in zip(ids, given.metadata, strict=True)}
     if not config.replace:
         _refuse_other_places(folder, given, {id: sources[id] for id in ids if id in here})
-    pruned = _prune(index, thumbnails, given, {id for id in here if sources[id] == given.place}) if config.prune else 0
+    gone = _gone(given, {id for id in here if sources[id] == given.place}) if config.prune else []
     is_known = np.array([id in here and not config.replace for id in ids], bool)
-    updated = _update(index, data.ids[is_known].tolist(), table)
+    updated = _updated(index, data.ids[is_known].tolist(), table)
     new, failures = _writable(data.take(~is_known))
-    started, added = time.perf_counter(), 0
+    if gone or updated or len(new):
+        confidence.forget(folder)
+    if gone:
+        index.remove(gone)
+        thumbnails.remove(gone)
+    if updated:
+        index.add(index.points(list(updated)), list(updated), list(updated.values()), duplicates="replace")
+    started = time.perf_counter()
+    added, unreadable = _embed(index, thumbnails, new, metadata, given.place, model, config, progress)
+    failures += unreadable
+    if not len(index):
+        reason = f"; the first, {failures[0][0]}: {failures[0][1]}" if failures else ""
+        raise InputError(f"none of the {len(data):,} images of {given.place} could be read{reason}")
+    seconds = time.perf_counter() - started
+    return Outcome(folder, len(index), added, int(is_known.sum()), len(gone), len(updated), failures, seconds)
+
+
+def _embed(
+    index: SearchIndex,
+    thumbnails: Thumbnails,
+    data: RetrievalData,
+    metadata: Mapping[str, Metadata],
+    place: str,
+    model: Embedder,
+    config: IndexConfig,
+    progress: bool,
+) -> tuple[int, Failures]:
+    """Embed and add items a batch at a time: how many, and what could not be read."""
     batches = embedded_batches(
         model.to(objects.device(config.device)),
-        new,
+        data,
         batch_size=config.batch_size,
         workers=config.workers,
         precision=config.precision,
         progress="indexing" if progress else None,
     )
-    for batch in batches:
-        failures += batch.failures
-        if len(batch.indices):
-            own = new.ids[batch.indices.numpy()].tolist()
-            small = jpegs(batch.images) if new.images is not None else [None] * len(own)
-            thumbnails.add(own, small, given.place)
-            # An item counts from here on.
-            index.add(batch.points.cpu(), own, [metadata[id] for id in own], duplicates="replace")
-            added += len(own)
-    if not len(index):
-        reason = f"; the first, {failures[0][0]}: {failures[0][1]}" if failures else ""
-        raise InputError(f"none of the {len(data):,} images of {given.place} could be read{reason}")
-    seconds = time.perf_counter() - started
-    return Outcome(folder, len(index), added, int(is_known.sum()), pruned, updated, failures, seconds)
+
+    def add(batch: EmbeddedBatch, points: Tensor) -> int:
+        ids = data.ids[batch.indices.numpy()].tolist()
+        thumbnails.add(ids, jpegs(batch.images) if data.images is not None else [None] * len(ids), place)
+        # An item counts from here on.
+        return index.add(points, ids, [metadata[id] for id in ids], duplicates="replace")
+
+    added, failures = 0, []
+    # One batch goes to the disk while the next is embedded; leaving waits for it.
+    with ThreadPoolExecutor(1) as writer:
+        adding: Future[int] | None = None
+        for batch in batches:
+            failures += batch.failures
+            if len(batch.indices):
+                added += adding.result() if adding else 0
+                adding = writer.submit(add, batch, batch.points.cpu())
+        added += adding.result() if adding else 0
+    return added, failures
 
 
 def _refuse_other_places(folder: Path, given: _Given, sources: Mapping[str, str]) -> None:
@@ -177,30 +207,22 @@ def _refuse_other_places(folder: Path, given: _Given, sources: Mapping[str, str]
         )
 
 
-def _prune(index: SearchIndex, thumbnails: Thumbnails, given: _Given, own: set[str]) -> int:
-    """Remove the items of this place whose images are gone: how many."""
+def _gone(given: _Given, own: set[str]) -> list[str]:
+    """The items of this place whose images are gone. Raises InputError where that would be all of them."""
     gone = sorted(own - given.there)
     if gone and len(gone) == len(own):
         raise InputError(
             f"--prune would remove all {len(own):,} items of {given.place}: none of their images, such as {gone[0]!r}, is "
             "there. Check the path, and give the --layout that they were added with"
         )
-    if gone:
-        index.remove(gone)
-        thumbnails.remove(gone)
-    return len(gone)
+    return gone
 
 
-def _update(index: SearchIndex, known: Sequence[str], table: Mapping[str, Metadata]) -> int:
-    """Give items that are there already the metadata of the table: how many that changes."""
+def _updated(index: SearchIndex, known: Sequence[str], table: Mapping[str, Metadata]) -> dict[str, Metadata]:
+    """The metadata of those items that are there already and that the table changes."""
     ids = [id for id in known if id in table]
-    before = index.metadata(ids)
-    after = [own | table[id] for id, own in zip(ids, before, strict=True)]
-    changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
-    if changed:
-        ids = [ids[i] for i in changed]
-        index.add(index.points(ids), ids, [after[i] for i in changed], duplicates="replace")
-    return len(changed)
+    before = dict(zip(ids, index.metadata(ids), strict=True))
+    return {id: own | table[id] for id, own in before.items() if own | table[id] != own}
 
 
 def _writable(data: RetrievalData) -> tuple[RetrievalData, Failures]:
