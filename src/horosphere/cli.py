@@ -45,6 +45,7 @@ usage: horosphere COMMAND ...
   embed       points of images, with a trained run, into a file
   index       make images searchable with a trained run: points, thumbnails and model in one folder
   search      the images nearest to a query, under each geometry
+  serve       a page to search in, in the browser, and its JSON API
   report      judge a finished run again and rewrite its report.html
   explain     see what the geometry does, in numbers and pictures
   delta       how hyperbolic embeddings are, and the curvature that suggests
@@ -53,7 +54,6 @@ usage: horosphere COMMAND ...
   probe       tell classes apart from a frozen encoder's output
   scenes      what radius and distance say about scenes and their objects
   transfer    fine-tune a run's encoder as a detector, scored by COCO's AP
-  serve       a page to search in, in the browser, and its JSON API
 
 First steps:
 
@@ -61,6 +61,7 @@ First steps:
   horosphere train demo --help           every option of that recipe, with its value
   horosphere explain runs/demo           what its geometry does, as a page of pictures
   horosphere embed runs/demo photos/ -o points.npz
+  horosphere index runs/demo             its images, searchable; then horosphere serve runs/demo/index
 
 `horosphere COMMAND --help` explains a command. `horosphere --version` prints the version.
 """
