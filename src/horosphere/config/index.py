@@ -28,8 +28,8 @@ class IndexConfig:
     run: Positional[Path]
     """The run's folder: its model makes the points."""
     images: Positional[Path | None] = None
-    """A folder or zip of images, one image, a file of features for a run on features, or with --layout a labelled data set. By
-    default the run's own test images."""
+    """A folder or zip of images, one image, a file of features for a run on features, or with --layout a labelled data set.
+    By default the run's own test images."""
     output: Annotated[Path | None, arg(aliases=["-o"])] = None
     """The folder of the collection; by default index/ in the run's folder."""
     layout: str | None = None
