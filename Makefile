@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 MILVUS := .venv-milvus
 
-.PHONY: help setup demo test test-milvus lint bench docs clean
+.PHONY: help setup demo test test-milvus lint bench bench-milvus docs clean
 
 help:
 	@echo "make demo    train, judge and report a mixed-geometry model on real images (minutes)"
@@ -49,7 +49,7 @@ test-milvus: $(MILVUS)/.ready
 $(MILVUS)/.ready: pyproject.toml $(CONSTRAINTS) | $(UV)
 	test -x $(MILVUS)/bin/python || $(UV) venv --quiet --python $(PYTHON) $(MILVUS)
 	$(UV) pip install --quiet --python $(MILVUS)/bin/python $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) \
-		--editable '.[milvus]' milvus pytest hypothesis
+		--editable '.[milvus,fast]' milvus pytest hypothesis
 	touch $@
 
 lint: setup
@@ -59,6 +59,9 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+bench-milvus: $(MILVUS)/.ready
+	$(ALONE) sh -c 'ip link set lo up && exec $(MILVUS)/bin/python -m benchmarks milvus'
 
 docs: setup
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -16,6 +16,7 @@ from . import (
     data,
     delta,
     embedding,
+    milvus,
     negatives,
     pairwise,
     proxies,
@@ -42,6 +43,7 @@ SECTIONS = {
     "million in bounded memory.",
     search: "of the realistic set the graph's recall@10 at least 0.99 in at most 0.1 × the time of exact search; of the "
     "hard set exact search, and the index says so.",
+    milvus: "none; a server beside the embedded index, by `make bench-milvus`.",
     negatives: "none; what the weights of negatives cost beside the products of their distances, in bounded memory.",
     delta: "at least 10 × faster than the n³ tensor at n = 1,000, so at most 0.1 × its time; 2,000 points in well under "
     "1 GB.",
@@ -98,7 +100,8 @@ def main() -> None:
     names = {module.__name__.rpartition(".")[2]: module for module in SECTIONS}
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", nargs="*", help=f"what to run, all by default: {', '.join(names)}")
-    wanted = parser.parse_args().name or list(names)
+    # A Milvus server is not to be had everywhere.
+    wanted = parser.parse_args().name or [name for name in names if name != "milvus"]
     if unknown := set(wanted) - set(names):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     torch.set_num_threads(2)
