@@ -28,8 +28,8 @@ export function bytes(n) {
   return n < 1e6 ? `${Math.round(n / 1e3)} kB` : `${(n / 1e6).toFixed(n < 1e7 ? 1 : 0)} MB`;
 }
 
-// What a person calls an item: its class where it has one, else its id.
+// What a person calls an item: its class where it has one, in words, else its id.
 export function label(hit) {
   const named = hit.metadata?.class;
-  return named === undefined ? hit.id : String(named);
+  return named === undefined ? hit.id : String(named).replaceAll("_", " ");
 }
