@@ -150,7 +150,7 @@ export class Query {
   async tellFacts(id, place) {
     try {
       const { metadata } = await api.item(id);
-      place.replaceChildren(...Object.entries(metadata).map(([name, value]) => make("span", {}, `${name}: ${value}`)));
+      place.replaceChildren(...Object.entries(metadata).map(([name, value]) => make("span", {}, `${name}: ${String(value).replaceAll("_", " ")}`)));
     } catch {
       // The search itself says what is wrong with the id, or that the server is gone.
     }
