@@ -14,6 +14,7 @@ import uvicorn
 from ..collection import Collection
 from ..config import ServeConfig
 from ..errors import InputError
+from ..index import read_token
 from .app import Page
 from .limits import Limits
 from .safety import LOOPBACK
@@ -35,7 +36,8 @@ def serve(config: ServeConfig) -> None:
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(config.host, config.port))
         print(f"opening {config.index} …", flush=True)
-        collection = stack.enter_context(Collection.open(config.index, device=config.device))
+        milvus = read_token(config.milvus_token_file)
+        collection = stack.enter_context(Collection.open(config.index, device=config.device, token=milvus))
         if collection.takes_images:
             print("warming its model …", flush=True)
             _warm(collection)
