@@ -84,6 +84,13 @@ class SharedDisk:
         """End the layout at its next word of progress, and every answer that waits for it."""
         self._stopping.set()
 
+    def close(self, seconds: float) -> bool:
+        """Stop, and wait for the layout to end: whether it has."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self._thread is None or not self._thread.is_alive()
+
 
 def _line(value: dict[str, Any]) -> bytes:
     return json.dumps(value).encode() + b"\n"

@@ -1,6 +1,7 @@
 """`horosphere serve`: a collection opened, its model warmed, and the page served until it is stopped."""
 
 import errno
+import os
 import secrets
 import signal
 import socket
@@ -50,7 +51,11 @@ def serve(config: ServeConfig) -> None:
         if config.open:
             threading.Timer(0.5, webbrowser.open, [_address(host, port, token)]).start()
         server.serve_on(listening)
+        laid = page.api.disk.close(_GRACE)
     print("stopped", flush=True)
+    if not laid:
+        # A thread that is still in torch would abort the interpreter as it ends; it has written nothing.
+        os._exit(0)
 
 
 class _Server(uvicorn.Server):
