@@ -1,5 +1,5 @@
 // Where one looks from: an isometry of the disk and a magnification, moved at once or over a moment.
-import { apply, between, carry, compose, identity } from "./mobius.js";
+import { apply, between, carry, compose, identity, toCentre } from "./mobius.js";
 
 export const FURTHEST = 1, NEAREST = 60;
 const INSIDE = 0.985; // nothing is carried to the boundary itself
@@ -58,7 +58,7 @@ export class Camera {
 
   // Brings a place of the collection's own disk to the centre.
   centred(place) {
-    return this.carried(this.isometry, apply(this.isometry, place), [0, 0]);
+    return compose(toCentre(apply(this.isometry, place)), this.isometry);
   }
 }
 

@@ -85,7 +85,7 @@ export class Gestures {
   wheeled(event) {
     const lines = event.deltaMode === 1 ? 16 : event.deltaMode === 2 ? 400 : 1;
     // A trackpad's pinch comes as a wheel with Ctrl, in small steps.
-    const factor = Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.0022));
+    const factor = Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.0016));
     if (this.on.zoom(this.at(event), Math.min(Math.max(factor, 0.4), 2.5))) event.preventDefault();
   }
 

@@ -22,7 +22,7 @@ export class List {
 
   // Items {index, text}, nearest first.
   show(items) {
-    const kept = this.items[this.active]?.index;
+    const kept = document.activeElement === this.element ? this.items[this.active]?.index : undefined;
     this.items = items;
     this.active = Math.max(0, items.findIndex(({ index }) => index === kept));
     this.element.replaceChildren(...items.map(({ text }, place) => {

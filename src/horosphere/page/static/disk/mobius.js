@@ -24,7 +24,7 @@ export const invert = ({ px, py, qx, qy }) => ({ px, py: -py, qx: -qx, qy: -qy }
 
 // Takes w to the centre and turns nothing there.
 export function toCentre([x, y]) {
-  const root = Math.sqrt(1 - x * x - y * y);
+  const root = Math.sqrt(Math.max(1 - x * x - y * y, 1e-15));
   return { px: 1 / root, py: 0, qx: -x / root, qy: -y / root };
 }
 

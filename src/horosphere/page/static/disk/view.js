@@ -202,6 +202,7 @@ export class Disk {
       grab: (at) => {
         this.camera.set(this.camera.isometry);
         still(at);
+        this.pointer = null;
         this.hover(null);
       },
       drag: (at) => {
@@ -217,10 +218,14 @@ export class Disk {
       zoom: (at, factor) => {
         const [isometry, scale] = this.camera.zoomed(this.seen(at), factor);
         if (scale === this.camera.scale) return factor > 1; // fully zoomed out: the page may scroll on
+        this.hover(null);
         this.camera.set(isometry, scale);
         return true;
       },
-      point: (at) => this.hover(at && this.under(at)),
+      point: (at) => {
+        this.pointer = at;
+        this.hover(at && this.under(at));
+      },
       click: (at) => {
         const index = this.under(at);
         if (index !== null) this.onPick(this.ids[index]);
@@ -336,6 +341,7 @@ export class Disk {
     }));
     this.thumbnails = this.plain || !this.points ? [] : this.chosen(found, count, radius);
     this.images.want(this.thumbnails.map(({ index }) => this.ids[index]));
+    if (this.pointer) this.hover(this.under(this.pointer)); // something else may be under it now
     this.request();
   }
 
