@@ -12,7 +12,16 @@ from torch import Tensor
 from ..errors import InputError
 from ..files import alone
 from ..index import SearchIndex
-from ..insight.disk import Placement, coincide, hyperbolic_parts, landmarks_of, layout_quality, stress_layout
+from ..insight.disk import (
+    NeighbourPlacement,
+    Placement,
+    coincide,
+    hyperbolic_parts,
+    landmarks_of,
+    layout_quality,
+    neighbour_layout,
+    stress_layout,
+)
 from ..spaces import Space
 from .disk_file import About, Kept, fingerprints, read, stamp_of, write
 
@@ -23,7 +32,10 @@ _LANDMARKS, _JUDGED = 2000, 5000
 #: What has grown by this factor is laid out anew.
 _GROWN = 2
 #: Seconds, roughly, of laying out, of placing an item and of judging: for the share that is done.
-_LAYING, _PLACING, _JUDGING = 4.0, 2.5e-4, 2.0
+_LAYING, _PLACING, _JUDGING = 6.0, 2.5e-4, 2.0
+
+#: How what is not a landmark is placed, by what laid the landmarks out.
+_PLACEMENTS = {"stress": Placement, "neighbours": NeighbourPlacement}
 
 #: Hears the share that is done, from 0 to 1, and what is being done.
 Tell = Callable[[float, str], None]
@@ -68,9 +80,10 @@ def collection_disk(
     """The disk of what `index` holds, kept in the collection's `folder` where one is given.
 
     A mixture's first hyperbolic part is drawn alone, because that is what a disk can show; any other space by its own
-    distances. Items that came since are placed among the same landmarks, without a new layout, until there are twice as
-    many. A file that is damaged, or of another space or model, is made anew. A second process waits for the first.
-    `tell` may raise to stop, and then nothing is written.
+    distances. Of a layout by least stress and one by neighbours, that is taken which keeps more neighbours. Items that came
+    since are placed among the same landmarks, without a new layout, until there are twice as many. A file that is damaged,
+    or of another space or model, is made anew. A second process waits for the first. `tell` may raise to stop, and then
+    nothing is written.
 
     Raises InputError for an index without items.
     """
@@ -89,13 +102,13 @@ def _made(index: SearchIndex, file: Path | None, seed: int, tell: Tell) -> Colle
     total = _JUDGING + _PLACING * len(items) + _LAYING * laying
 
     def clock(start: float, seconds: float, step: str) -> Callable[[int, int], None]:
-        return lambda done, of: tell((start + seconds * done / of) / total, step)
+        return lambda done, of: tell(round((start + seconds * done / of) / total, 6), step)
 
     if kept is None or laying:
         kept = _laid_out(index, ids, items, points, stamp, seed, clock)
     part = kept.about.part
     space, own = _drawn(index.space, points, part)
-    placement = Placement(space, kept.landmarks, kept.layout, seed)
+    placement = _PLACEMENTS[kept.about.method](space, kept.landmarks, kept.layout, seed)
     rows = {item: row for row, item in enumerate(kept.items)}
     places = np.array([rows.get(item, -1) for item in items])
     positions, about = kept.positions[places], kept.about
@@ -128,12 +141,18 @@ def _laid_out(
     part = parts[0] if parts else None
     space, own = _drawn(index.space, points, part)
     chosen = landmarks_of(len(ids), _LANDMARKS, _classes(index, ids), seed=seed)
-    tell = clock(0.0, _LAYING, f"laying out {len(chosen):,} of {len(ids):,} items")
-    tell(0, 1)
+    step = f"laying out {len(chosen):,} of {len(ids):,} items"
+    clock(0.0, _LAYING, step)(0, 1)
     # A layout needs three points: of fewer, some are there more than once.
     landmarks = own[torch.from_numpy(np.resize(chosen, max(3, len(chosen))))]
-    layout = stress_layout(space, landmarks, seed=seed, tell=tell)
-    about = About(stamp, part, len(ids), layout.scale, layout.centre, layout.chosen)
+    layout, method = stress_layout(space, landmarks, seed=seed, tell=clock(0.0, _LAYING / 2, step)), "stress"
+    if layout.z.any():
+        other = neighbour_layout(space, landmarks, layout, seed=seed, tell=clock(_LAYING / 2, _LAYING / 2, step))
+        # Least stress wins where two dimensions are nearly enough; elsewhere it tears neighbours apart.
+        kept = [layout_quality(space, landmarks, own.z, seed=seed).neighbours for own in (layout, other)]
+        if kept[1] > kept[0]:
+            layout, method = other, "neighbours"
+    about = About(stamp, part, len(ids), method, layout.scale, layout.centre, layout.chosen)
     return Kept([items[row] for row in chosen], _columns(layout.z)[: len(chosen)], about, landmarks, layout)
 
 
@@ -156,7 +175,8 @@ def _judged(about: About, space: Space, points: Tensor, positions: np.ndarray, s
 
 def _sentence(items: int, landmarks: int, about: About) -> str:
     what = "The collection's distances" if about.part is None else f"The distances of the part {about.part} alone"
-    sentence = f"{what}, laid out in the hyperbolic plane; "
+    how = "neighbours" if about.method == "neighbours" else "least stress"
+    sentence = f"{what}, laid out in the hyperbolic plane by {how}; "
     if about.centre == "origin":
         sentence += "the distance to the centre follows the radius. "
     else:

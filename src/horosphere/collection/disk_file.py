@@ -27,6 +27,7 @@ class About:
         stamp: of `stamp_of`.
         part: the name of the part that is drawn, or None.
         items: how many items there were when it was made.
+        method: what laid the landmarks out: least "stress", or "neighbours".
         scale, centre, chosen: the layout's.
         stress, neighbours: of `layout_quality`; None where too few items were there to tell.
     """
@@ -34,6 +35,7 @@ class About:
     stamp: str
     part: str | None
     items: int
+    method: str
     scale: float
     centre: str
     chosen: str

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from horosphere import insight
-from horosphere.insight.disk import DiskLayout, Placement, hyperbolic_parts, landmarks_of, unit_disk
+from horosphere.insight.disk import (
+    DiskLayout,
+    NeighbourPlacement,
+    Placement,
+    hyperbolic_parts,
+    landmarks_of,
+    neighbour_layout,
+    unit_disk,
+)
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
 PLANE = Hyperbolic(1.0, None)
@@ -133,3 +141,34 @@ def test_a_mixture_has_disks_of_its_hyperbolic_parts():
     assert (
         hyperbolic_parts(Hyperbolic(), points) == [] == hyperbolic_parts(Mixed([Sphere(), Hyperbolic()], [0.0, 1.0]), points)
     )
+
+
+@pytest.mark.parametrize("space", [Sphere(), Hyperbolic(0.1), Mixed([Sphere(), Hyperbolic()])], ids=lambda space: space.name)
+def test_many_small_groups_stay_together_where_stress_tears_them_apart(space):
+    generator = torch.Generator().manual_seed(0)
+    groups = torch.arange(600) % 60
+    centres = 2 * torch.randn(60, 32, generator=generator)
+    points = space(centres[groups] + 0.5 * torch.randn(600, 32, generator=generator))
+    landmarks, others = points[:400], points[400:]
+    stress = insight.stress_layout(space, landmarks)
+    told = []
+    layout = neighbour_layout(space, landmarks, stress, tell=lambda done, total: told.append((done, total)))
+    again = neighbour_layout(space, landmarks, stress)
+    kept = [insight.layout_quality(space, landmarks, own.z).neighbours for own in (stress, layout)]
+    assert (again.z == layout.z).all() and (np.abs(layout.z) < 1).all() and layout.scale == stress.scale
+    assert kept[1] > 1.15 * kept[0] and told == [(i + 1, 200) for i in range(200)]
+    placement = NeighbourPlacement(space, landmarks, layout)
+    z = placement.place(others)
+    near = unit_disk.distance(z[:, None], layout.z).argmin(1)
+    assert (groups[400:].numpy() == groups[:400].numpy()[near]).mean() > 0.5
+    assert placement.place(others[:1])[0] == pytest.approx(z[0], abs=1e-9)
+    if layout.centre == "origin":
+        radii = layout.scale * space.radius(others).numpy()
+        assert unit_disk.distance(z, 0j) == pytest.approx(radii, rel=1e-4)
+
+
+def test_a_neighbour_layout_of_few_and_coincident_points():
+    for points in (around(3, 1.0), around(20, 1.0).repeat(2, 1), torch.cat([torch.zeros(30, 2), around(1, 1.0)])):
+        layout = neighbour_layout(PLANE, points, insight.stress_layout(PLANE, points))
+        z = np.concatenate([layout.z, NeighbourPlacement(PLANE, points, layout).place(around(9, 20.0))])
+        assert np.isfinite(z).all() and (np.abs(z) < 1).all()

@@ -7,6 +7,7 @@ from . import unit_disk
 from .drawing import DiskPanel, draw_disks, draw_thumbnails
 from .hyperboloid_umap import umap_layout
 from .layout import DiskLayout, coincide, flat_layout, own_curvature, stress_layout
+from .neighbour_layout import NeighbourPlacement, neighbour_layout
 from .parts import hyperbolic_parts
 from .placement import Placement, landmarks_of
 from .quality import LayoutQuality, layout_quality
@@ -19,6 +20,7 @@ __all__ = [
     "DiskPanel",
     "DiskTree",
     "LayoutQuality",
+    "NeighbourPlacement",
     "Placement",
     "coincide",
     "disk_tree",
@@ -30,6 +32,7 @@ __all__ = [
     "hyperbolic_parts",
     "landmarks_of",
     "layout_quality",
+    "neighbour_layout",
     "own_curvature",
     "stress_layout",
     "umap_layout",

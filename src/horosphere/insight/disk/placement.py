@@ -26,7 +26,7 @@ _STEPS, _LONGEST, _BLOCK = 24, 1.0, 1024
 #: Below this share of the mean distance, distances weigh no more: `stress_layout`'s floor.
 _FLOOR = 0.05
 #: Places keep this far from the boundary, so that float32 can tell them from it.
-_EDGE = 1 - 2.0**-20
+EDGE = 1 - 2.0**-20
 
 
 def landmarks_of(count: int, most: int, groups: Sequence[str] | None = None, *, seed: int = 0) -> np.ndarray:
@@ -192,4 +192,4 @@ def _step(z: Tensor, v: Tensor) -> Tensor:
     moved = torch.complex(*(v * ((length / 2).tanh() / length.clamp_min(1e-300))))
     centre = torch.complex(*z)
     out = (moved + centre) / (1 + centre.conj() * moved)
-    return torch.view_as_real(out * (_EDGE / out.abs().clamp_min(_EDGE))).mT
+    return torch.view_as_real(out * (EDGE / out.abs().clamp_min(EDGE))).mT

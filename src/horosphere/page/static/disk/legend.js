@@ -2,6 +2,7 @@
 import { css, ramp, SHAPES } from "./palette.js";
 
 const MOST = 16;
+const natural = new Intl.Collator("en", { numeric: true });
 
 export class Legend {
   // onStand(codes or null): these values stand out.
@@ -36,7 +37,9 @@ export class Legend {
 
   list(values, { order, count, colour, shape }) {
     const list = make("ul");
-    for (const code of order.slice(0, MOST)) {
+    // All values fit in their natural order; of many, the most frequent are named.
+    const named = order.length > MOST ? order.slice(0, MOST) : [...order].sort((a, b) => natural.compare(values[a], values[b]));
+    for (const code of named) {
       const key = make("button", "disk-key"), mark = make("span", "disk-mark", SHAPES[shape(code)]);
       key.type = "button";
       key.title = `${values[code]}: ${count[code].toLocaleString("en")}`;

@@ -403,8 +403,8 @@ export class Disk {
 
   tell() {
     const { median } = this.frames.summary(), count = this.ids.length.toLocaleString("en");
-    const sample = this.count < this.ids.length ? `${this.count.toLocaleString("en")} of ` : "";
-    this.readout.textContent = `${sample}${count} items${median ? ` · ${Math.round(median)} ms a frame` : ""}`;
+    const sample = this.count < this.ids.length ? `${this.count.toLocaleString("en")} of\n` : "";
+    this.readout.textContent = `${sample}${count} items${median ? `\n${Math.round(median)} ms a frame` : ""}`;
   }
 }
 
