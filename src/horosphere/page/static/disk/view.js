@@ -278,7 +278,11 @@ export class Disk {
       button.setAttribute("aria-pressed", !this.plain);
       this.settle();
     }).setAttribute("aria-pressed", "true");
-    for (const name of ["pointerdown", "dblclick", "keydown"]) bar.addEventListener(name, (event) => event.stopPropagation());
+    for (const name of ["pointerdown", "pointermove", "keydown"]) bar.addEventListener(name, (event) => event.stopPropagation());
+    bar.addEventListener("pointerenter", () => {
+      this.pointer = null;
+      this.hover(null);
+    });
     this.readout = this.stage.appendChild(make("output", "disk-readout"));
     this.readout.setAttribute("aria-hidden", "true");
   }
