@@ -26,10 +26,12 @@ _CONFIDENCE = 0.95
 
 
 def lower_bound(recall: float, queries: int) -> float:
-    """The recall that is exceeded with 95 % confidence where `queries` have a mean of `recall`. The reference::
+    """The recall that is exceeded with 95 % confidence where `queries` have a mean of `recall`.
 
-    p = np.linspace(0, recall, 10**6)
-    p[queries * kl(recall, p) <= np.log(20)].min()
+    The reference::
+
+        p = np.linspace(0, recall, 10**6)
+        p[queries * kl(recall, p) <= np.log(20)].min()
     """
     room, low, high = -math.log(1 - _CONFIDENCE) / queries, 0.0, recall
     for _ in range(60):
