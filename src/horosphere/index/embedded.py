@@ -208,14 +208,7 @@ class Index(SearchIndex):
             with self._store.writing():
                 self._check_width(points, "points")
                 known = self._store.rows(ids)
-                if known and duplicates == "refuse":
-                    raise InputError(
-                        f"{len(known)} of {len(ids)} ids are in the index already, such as {next(iter(known))!r}; give "
-                        "duplicates='replace' or duplicates='skip'"
-                    )
-                if duplicates == "skip":
-                    kept = [place for place, id in enumerate(ids) if id not in known]
-                    points, ids, metadata = points[kept], [ids[place] for place in kept], [metadata[place] for place in kept]
+                points, ids, metadata = self._unknown(points, ids, metadata, known, duplicates)
                 gone = np.array(sorted(known.values()) if duplicates == "replace" else [], np.int64)
                 kinds = kinds_of(metadata, self._fields)
                 self._store.delete(gone.tolist())
@@ -281,8 +274,7 @@ class Index(SearchIndex):
     def _rows(self, ids: list[str]) -> NDArray[np.int64]:
         """The rows of items in the store."""
         found = self._store.rows(ids)
-        if missing := [id for id in ids if id not in found]:
-            raise InputError(f"{len(missing)} of {len(ids)} ids are not in the index, such as {missing[0]!r}")
+        self._check_known(ids, found)
         return np.array([found[id] for id in ids], np.int64)
 
     def _outdated(self) -> InputError:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, Self
 
@@ -72,7 +72,7 @@ class SearchIndex(ABC):
         if not len(points) == len(ids) == len(items):
             counts = f"{len(points)} points, {len(ids)} ids and {len(items)} dictionaries of metadata"
             raise InputError(f"{counts}; expected one of each an item")
-        kinds_of(items, self._kinds())
+        kinds_of(items, {})
         return self._add(points, ids, items, duplicates) if ids else 0
 
     def remove(self, ids: Sequence[str]) -> int:
@@ -156,7 +156,7 @@ class SearchIndex(ABC):
     @property
     @abstractmethod
     def dim(self) -> int | None:
-        """Columns of the points; None while the index has never held any."""
+        """Columns of the points; None where any number will do, as the index holds none."""
 
     @abstractmethod
     def _kinds(self) -> Mapping[str, str]:
@@ -164,7 +164,7 @@ class SearchIndex(ABC):
 
     @abstractmethod
     def _add(self, points: Tensor, ids: list[str], metadata: list[Mapping[str, Value]], duplicates: str) -> int:
-        """`points` are float32, `ids` at least one."""
+        """`points` are float32, `ids` at least one; whether the metadata are of the kinds known is left to check."""
 
     @abstractmethod
     def _remove(self, ids: list[str]) -> int: ...
@@ -201,6 +201,30 @@ class SearchIndex(ABC):
         if not points.shape[1] or (self.dim is not None and points.shape[1] != self.dim):
             expected = "at least 1" if self.dim is None else f"{self.dim}, as the points in the index have"
             raise InputError(f"{name} have {points.shape[1]} columns; expected {expected}")
+
+    @staticmethod
+    def _unknown(
+        points: Tensor,
+        ids: list[str],
+        metadata: list[Mapping[str, Value]],
+        known: Collection[str],
+        duplicates: str,
+    ) -> tuple[Tensor, list[str], list[Mapping[str, Value]]]:
+        """The items that are to be written, of those given; `known` are their ids that are in the index already."""
+        if known and duplicates == "refuse":
+            raise InputError(
+                f"{len(known)} of {len(ids)} ids are in the index already, such as {next(iter(known))!r}; give "
+                "duplicates='replace' or duplicates='skip'"
+            )
+        if not known or duplicates == "replace":
+            return points, ids, metadata
+        kept = [place for place, id in enumerate(ids) if id not in known]
+        return points[kept], [ids[place] for place in kept], [metadata[place] for place in kept]
+
+    @staticmethod
+    def _check_known(ids: Sequence[str], known: Collection[str]) -> None:
+        if missing := [id for id in ids if id not in known]:
+            raise InputError(f"{len(missing)} of {len(ids)} ids are not in the index, such as {missing[0]!r}")
 
     @staticmethod
     def _ids(ids: Sequence[str], *, different: bool = True) -> list[str]:

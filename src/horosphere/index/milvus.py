@@ -198,14 +198,7 @@ class MilvusIndex(SearchIndex):
 
     def _add(self, points: Tensor, ids: list[str], metadata: list[Mapping[str, Value]], duplicates: str) -> int:
         known = self._table.rows(ids, []) if len(self) else {}
-        if known and duplicates == "refuse":
-            raise InputError(
-                f"{len(known)} of {len(ids)} ids are in the index already, such as {next(iter(known))!r}; give "
-                "duplicates='replace' or duplicates='skip'"
-            )
-        if duplicates == "skip":
-            kept = [place for place, id in enumerate(ids) if id not in known]
-            points, ids, metadata = points[kept], [ids[place] for place in kept], [metadata[place] for place in kept]
+        points, ids, metadata = self._unknown(points, ids, metadata, known, duplicates)
         if not ids:
             return 0
         for id, item in zip(ids, metadata, strict=True):
@@ -316,10 +309,7 @@ class MilvusIndex(SearchIndex):
 
     def _found(self, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Row]:
         found = self._table.rows(ids, fields)
-        if missing := [id for id in ids if id not in found]:
-            raise InputError(
-                f"{len(missing)} ids are not in the index, such as {missing[0]!r}; ids are compared letter by letter"
-            )
+        self._check_known(ids, found)
         return found
 
 
