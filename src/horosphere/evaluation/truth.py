@@ -48,10 +48,12 @@ def distances(space: Space, x: Tensor, i: Tensor, y: Tensor, j: Tensor) -> Tenso
     size = max(_LANES, _BATCH // max(1, x.shape[1]) // _LANES * _LANES)
     out = torch.empty(len(i), dtype=torch.float64)
     for start in range(0, len(i), size):
-        own, other = (points[index[start : start + size]].double() for points, index in ((x, i), (y, j)))
-        count = len(own)
+        other = y[j[start : start + size]].double()
+        # A lone x meets every y without a copy for each.
+        own = x.double() if len(x) == 1 else x[i[start : start + size]].double()
+        count = len(other)
         if rest := -count % _LANES:
-            own, other = (torch.cat([side, side[-1:].expand(rest, -1)]) for side in (own, other))
+            own, other = (torch.cat([side, side[-1:].expand(rest, -1)]) if len(side) > 1 else side for side in (own, other))
         out[start : start + count] = space.distance(own, other)[:count]
     return out
 

@@ -27,7 +27,7 @@ def rerank(
     """
     b, m = places.shape
     flat = torch.from_numpy(np.ascontiguousarray(places)).view(-1)
-    found = distances(space, queries, torch.arange(b).repeat_interleave(m), points, flat).numpy().reshape(b, m)
+    found = distances(space, queries, torch.from_numpy(np.arange(b).repeat(m)), points, flat).numpy().reshape(b, m)
     if (none := places < 0).any():
         found[none] = np.inf
     order = np.lexsort((places, found))
