@@ -8,6 +8,7 @@ from horosphere.collection import disk as module
 from horosphere.collection.disk import collection_disk
 from horosphere.errors import InputError
 from horosphere.index import Index
+from horosphere.insight.disk import hyperbolic_parts, unit_disk
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
 MIXTURE = Mixed([Sphere(), Hyperbolic(1.0)], [1.0, 2.0])
@@ -54,6 +55,21 @@ def test_items_and_queries_lie_with_their_class_in_every_space(space):
     assert (off < 1e-6).sum() >= 180 and np.median(off) < 1e-6 and np.quantile(off, 0.9) < 0.2
 
 
+def test_neighbours_are_counted_among_all_items(monkeypatch):
+    monkeypatch.setattr(module, "_JUDGED", 100)
+    index = index_of(MIXTURE, 1000)
+    disk = collection_disk(index)
+    z = disk.positions[:, 0] + 1j * disk.positions[:, 1].astype(float)
+    (part,) = [own for name, _, own in hyperbolic_parts(MIXTURE, index.points()) if name == disk.part]
+    shares = []
+    for item in range(0, 1000, 4):
+        true = Hyperbolic(1.0).distance(part[item].double(), part.double()).numpy()
+        seen = unit_disk.distance(z[item], z)
+        true[item] = seen[item] = np.inf
+        shares.append(len(set(true.argsort()[:10]) & set(seen.argsort()[:10])) / 10)
+    assert disk.neighbours == pytest.approx(np.mean(shares), abs=0.05)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
 def test_few_items_and_items_that_coincide(space, count):
@@ -97,10 +113,10 @@ def test_it_is_kept_and_grows_without_moving(tmp_path, monkeypatch):
 
 
 def test_another_model_seed_or_a_damaged_file_makes_it_anew(tmp_path):
-    index, space = index_of(MIXTURE, 60), MIXTURE
+    index, space = index_of(MIXTURE, 20), MIXTURE
     first = collection_disk(index, tmp_path)
     other = Index(space, model="other")
-    other.add(*made(space, 60))
+    other.add(*made(space, 20))
     assert (collection_disk(other, tmp_path).positions == first.positions).all()  # the same points, laid out again
     assert (collection_disk(index, tmp_path, seed=1).positions != first.positions).any()
     file = tmp_path / "disk.npz"

@@ -27,8 +27,8 @@ from .disk_file import About, Kept, fingerprints, read, stamp_of, write
 
 #: The file in a collection's folder.
 _FILE = "disk.npz"
-#: Items laid out together, and items on which the picture is judged.
-_LANDMARKS, _JUDGED = 2000, 5000
+#: Items laid out together, and items by lot whose neighbours among all items are looked for in the picture.
+_LANDMARKS, _JUDGED = 2000, 500
 #: What has grown by this factor is laid out anew.
 _GROWN = 2
 #: Seconds, roughly, of laying out, of placing an item and of judging: for the share that is done.
@@ -49,8 +49,9 @@ class CollectionDisk:
         ids: of the items, in the index's order.
         positions: (n, 2) float32, inside the unit circle.
         part: the name of the hyperbolic part that is drawn alone; None where the whole space is.
-        stress: Kruskal's, of items by lot (see `insight.LayoutQuality`); None for fewer than three items.
-        neighbours: of the ten nearest to an item, the share that is among its ten nearest in the picture; None as well.
+        stress: Kruskal's, of pairs by lot (see `insight.LayoutQuality`); None for fewer than three items.
+        neighbours: of the ten items nearest to one, the share that is among its ten nearest in the picture, on average over
+            items by lot; None as well.
         landmarks: how many items were laid out together.
         sentence: what is drawn, and how far to trust it.
     """
@@ -80,10 +81,10 @@ def collection_disk(
     """The disk of what `index` holds, kept in the collection's `folder` where one is given.
 
     A mixture's first hyperbolic part is drawn alone, because that is what a disk can show; any other space by its own
-    distances. Of a layout by least stress and one by neighbours, that is taken which keeps more neighbours. Items that came
-    since are placed among the same landmarks, without a new layout, until there are twice as many. A file that is damaged,
-    or of another space or model, is made anew. A second process waits for the first. `tell` may raise to stop, and then
-    nothing is written.
+    distances. Of a layout by least stress and one by neighbours, that is taken which keeps more neighbours among the items
+    that are laid out together. Items that came since are placed among the same landmarks, without a new layout, until there
+    are twice as many. A file that is damaged, or of another space or model, is made anew. A second process waits for the
+    first. `tell` may raise to stop, and then nothing is written.
 
     Raises InputError for an index without items.
     """
@@ -164,12 +165,11 @@ def _drawn(space: Space, points: Tensor, part: str | None) -> tuple[Space, Tenso
 
 
 def _judged(about: About, space: Space, points: Tensor, positions: np.ndarray, seed: int) -> About:
-    """With the stress and the neighbours of items by lot."""
+    """With the stress, and the neighbours that items by lot keep among all items."""
     if len(points) < 3:
         return about
-    some = np.random.default_rng(seed).permutation(len(points))[:_JUDGED]
-    x, y = positions[some].T.astype(float)
-    quality = layout_quality(space, points[torch.from_numpy(some)], x + 1j * y, seed=seed)
+    x, y = positions.T.astype(float)
+    quality = layout_quality(space, points, x + 1j * y, queries=_JUDGED, seed=seed)
     return replace(about, stress=quality.stress, neighbours=quality.neighbours)
 
 

@@ -16,7 +16,7 @@ from ..index import SearchIndex
 from ..insight.disk import DiskLayout
 
 #: Of what is in the file.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)

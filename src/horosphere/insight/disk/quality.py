@@ -41,10 +41,12 @@ class LayoutQuality:
         return {name: getattr(self, name) for name in ("stress", "distances", "radius", "neighbours")}
 
 
-def layout_quality(space: Space, points: Tensor, z: np.ndarray, *, flat: bool = False, seed: int = 0) -> LayoutQuality:
+def layout_quality(
+    space: Space, points: Tensor, z: np.ndarray, *, flat: bool = False, queries: int = _POINTS, seed: int = 0
+) -> LayoutQuality:
     """Of the layout z (n,) of points (n, p), in the unit disk or, with `flat`, in the plane.
 
-    Raises InputError for points that are not of this space.
+    Neighbours are those of `queries` points by lot, among all. Raises InputError for points that are not of this space.
     """
     rng = np.random.default_rng(seed)
     i, j = rng.integers(0, len(z), (2, _PAIRS))
@@ -58,10 +60,10 @@ def layout_quality(space: Space, points: Tensor, z: np.ndarray, *, flat: bool = 
             for a, b in pairs
         ]
     )
-    some, k = rng.permutation(len(z))[:_POINTS], min(_K, len(z) - 1)
+    some, k = rng.permutation(len(z))[:queries], min(_K, len(z) - 1)
     kept = []
-    for queries, own in nearest(points, space, k, queries=some):
-        for point, true in zip(queries, own, strict=True):
+    for run, own in nearest(points, space, k, queries=some):
+        for point, true in zip(run, own, strict=True):
             away = measure(z[point], z)
             away[point] = np.inf
             kept.append(len(np.intersect1d(np.argpartition(away, k - 1)[:k], true)) / k)
