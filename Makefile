@@ -43,8 +43,8 @@ test: setup
 ALONE := unshare --map-root-user --net --pid --fork --kill-child --mount-proc
 test-milvus: $(MILVUS)/.ready
 	if $(ALONE) ip link set lo up; \
-		then $(ALONE) sh -c 'ip link set lo up && exec $(MILVUS)/bin/python -m pytest tests/index -m milvus'; \
-		else $(MILVUS)/bin/python -m pytest tests/index -m milvus -rs; fi
+		then $(ALONE) sh -c 'ip link set lo up && exec $(MILVUS)/bin/python -m pytest tests/index tests/collection -m milvus'; \
+		else $(MILVUS)/bin/python -m pytest tests/index tests/collection -m milvus -rs; fi
 
 $(MILVUS)/.ready: pyproject.toml $(CONSTRAINTS) | $(UV)
 	test -x $(MILVUS)/bin/python || $(UV) venv --quiet --python $(PYTHON) $(MILVUS)

@@ -1,21 +1,12 @@
-"""A Milvus server for the tests that need one."""
-
-import importlib.util
-import socket
+"""Collections on a Milvus server, for the tests that need one."""
 
 import pytest
 
 
-@pytest.fixture(scope="session")
-def milvus_server(tmp_path_factory):
-    """A server that every test shares, with passwords checked."""
-    if not (importlib.util.find_spec("milvus") and importlib.util.find_spec("pymilvus")):
-        pytest.skip("no Milvus server in this environment; `make test-milvus` makes one that has it")
-    if [name for _, name in socket.if_nameindex()] != ["lo"]:
-        pytest.skip("Milvus listens on every address of a machine; `make test-milvus` leaves it 127.0.0.1 alone")
-    from .milvus_server import Server
-
-    with Server(tmp_path_factory.mktemp("milvus")) as server:
+@pytest.fixture
+def mortal_server(new_milvus_server):
+    """A server of the test's own, which answers soon after it was killed and started again."""
+    with new_milvus_server(session=10) as server:
         yield server
 
 

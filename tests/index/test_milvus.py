@@ -14,7 +14,9 @@ from horosphere.errors import InputError
 from horosphere.index import milvus_graph
 from horosphere.index.lifted import keys
 from horosphere.index.milvus import MilvusIndex
-from horosphere.index.milvus_table import among, expression
+from horosphere.index.milvus_connection import Connection
+from horosphere.index.milvus_exact import search
+from horosphere.index.milvus_where import among, expression
 from horosphere.index.where import conditions, kinds_of
 from horosphere.spaces import Hyperbolic, Mixed, Sphere
 
@@ -33,6 +35,11 @@ def own(milvus_server):
     with MilvusIndex.create(milvus_server.uri, "own", SPACE, 8, model="maker", token=milvus_server.token) as index:
         yield index
         index.drop()
+
+
+def not_stored(monkeypatch, index):
+    """What it adds is seen by searches without waiting for the server's disk, which takes seconds each time."""
+    monkeypatch.setattr(index._table, "flush", lambda: None)
 
 
 def test_expressions_hold_literals():
@@ -67,10 +74,37 @@ def test_what_cannot_be_connected_to(milvus_server, own):
         MilvusIndex.connect(uri, "other", token=token)
     with pytest.raises(InputError, match="has a collection 'own' already"):
         MilvusIndex.create(uri, "own", SPACE, 8, token=token)
-    own._table._client.create_collection("foreign", dimension=4)
+    own._table.server.client.create_collection("foreign", dimension=4)
     with pytest.raises(InputError, match="was not made by horosphere"):
         MilvusIndex.connect(uri, "foreign", token=token)
-    own._table._client.drop_collection("foreign")
+    own._table.server.client.drop_collection("foreign")
+
+
+@milvus
+def test_a_service_that_is_away_is_waited_for(milvus_server):
+    """As long as one request may take; what else goes wrong is told at once."""
+    from pymilvus.exceptions import MilvusException
+
+    def answering(*answers):
+        left = iter(answers)
+
+        def request(timeout):
+            assert timeout == server.timeout
+            if isinstance(answer := next(left), str):
+                raise MilvusException(message=answer)
+            return answer
+
+        return request
+
+    away = "find no available datacoord, check datacoord state"
+    server = Connection(milvus_server.uri, token=milvus_server.token, timeout=5)
+    assert server.ask("count", answering(away, "service not ready", 3)) == 3
+    with pytest.raises(InputError, match=r"could not count: the server's log may say more .*no field"):
+        server.ask("count", answering("no field of this name", 3))
+    server.timeout = 0.5
+    with pytest.raises(InputError, match=r"no usable answer within 0.5 s.* no available datacoord"):
+        server.ask("count", answering(away, away, away))
+    server.close()
 
 
 @milvus
@@ -91,6 +125,7 @@ def test_a_second_connection_finds_what_the_first_left(milvus_server, own):
 @milvus
 def test_more_is_read_where_the_server_answers_too_few(own, monkeypatch):
     """With lists of 40 at most nothing can be proven of 60 copies, so all items are read; still the order of insertion."""
+    not_stored(monkeypatch, own)
     x = some_points(1).expand(60, 8)
     own.add(x, [str(number) for number in range(60)])
     monkeypatch.setattr(own._table, "most", lambda dim: 40)
@@ -139,6 +174,8 @@ def test_filters_are_those_of_plain_python(own, data):
     ids = [str(number) for number in range(20)]
     own._table.write(range(20), ids, some_points(20), items, keys(SPACE, some_points(20)))
     known = kinds_of(items, {})
+    # So that searches see what was written.
+    own._table.count()
     for _ in range(8):
         where = {}
         for name in data.draw(st.sets(st.sampled_from(sorted(known)), max_size=2)) if known else ():
@@ -148,45 +185,63 @@ def test_filters_are_those_of_plain_python(own, data):
                 asked.append(st.dictionaries(st.sampled_from(["min", "max"]), value, min_size=1))
             where[name] = data.draw(st.one_of(asked))
         expected = [id for id, item in zip(ids, items, strict=True) if matches(item, where)]
-        rows = [row for some in own._table.stream(["id"], expression(conditions(where, known))) for row in some]
-        assert sorted(row["id"] for row in rows) == sorted(expected), where
+        found = search(own._table, SPACE, some_points(1), 20, expression(conditions(where, known))).ids[0]
+        assert sorted(found) == sorted(expected), where
 
 
 @milvus
 def test_a_graph_finds_what_it_promises(milvus_collection, milvus_server, monkeypatch):
-    """Of items that are in it, came since, were replaced and removed; a second connection has it too."""
+    """Of items that are in it, came since, were replaced and removed; a second connection has it too. Once a tenth of the
+    items has come or gone, its recall does not count, until it is measured again."""
     monkeypatch.setattr(milvus_graph, "FEWEST", 100)
-    # Which is quicker is a matter of the machine; here the graph, which is asked first.
-    times = iter([1.0, 2.0])
+    # Which is quicker is a matter of the machine: first the graph, which is asked first, then comparing all.
+    times = iter([1.0, 2.0, 2.0, 1.0])
     monkeypatch.setattr(milvus_graph, "milliseconds", lambda search, queries: next(times))
     index = milvus_collection(SPACE, 8, promise=0.9)
+    not_stored(monkeypatch, index)
     x, ids = some_points(700), [str(number) for number in range(700)]
     index.add(x[:600], ids[:600])
     index.build()
-    assert index.recall.bound >= 0.9 and index.recall.sample == 60
-    index.add(x[600:], ids[600:])
-    assert index.search(x[650], 1).ids.tolist() == [["650"]]
+    assert index.recall.bound >= 0.9 and index.recall.sample == 60 and index.recall.items == 600
+    index.add(x[600:630], ids[600:630])
+    assert index.search(x[620], 1).ids.tolist() == [["620"]]
     index.add(x[5:6] * 0.999, ["4"], duplicates="replace")
     index.remove(["5"])
-    with MilvusIndex.connect(milvus_server.uri, "test_0", token=milvus_server.token) as other:
+    with MilvusIndex.connect(milvus_server.uri, index._table.name, token=milvus_server.token) as other:
         assert other.recall == index.recall and other.describe()["search"]["exact"] is False
         hits, exact = other.search(x[:60], 10), other.search(x[:60], 10, weights=SPACE.weights)
         assert not hits.exact and exact.exact and hits.ids[5, 0] == "4" and "5" not in hits.ids
         assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(hits.ids, exact.ids, strict=True)]) > 0.9
         assert (hits.distances[:, 0] >= exact.distances[:, 0]).all()
         assert other.search(x[:2], 11).exact
+    measured = index.recall
+    index.build()
+    assert index.recall is measured
+    # With one replaced, one removed and 31 that came, 60 of 600 have changed.
+    index.remove(ids[6:32])
+    assert index.recall == measured and not index.search(x[:2], 10).exact
+    index.remove(ids[32:33])
+    assert index.recall is None and index.search(x[:2], 10).exact
+    assert "has come or gone" in index.describe()["search"]["sentence"]
+    index.build()
+    search = index.describe()["search"]
+    assert index.recall.effort is None and index.recall.items == 602 == len(index) and index.search(x[:2], 10).exact
+    assert search["exact"] and search["recall"] == 1 and len(search["levels"]) == 1 and "was no better" in search["sentence"]
+    with MilvusIndex.connect(milvus_server.uri, index._table.name, token=milvus_server.token) as other:
+        assert other.recall == index.recall and not index._table.beside("graph").exists()
 
 
 @milvus
-def test_a_killed_server_keeps_what_was_acknowledged(milvus_server, own):
+def test_a_killed_server_keeps_what_was_acknowledged(mortal_server):
     """Killed during an upload; started again, everything acknowledged is there, and adding once more completes the rest."""
+    uri, token = mortal_server.uri, mortal_server.token
     x, ids = some_points(6000), [f"image {number}" for number in range(6000)]
-    own.add(x[:1000], ids[:1000], [{"n": number} for number in range(1000)])
+    with MilvusIndex.create(uri, "killed", SPACE, 8, token=token) as first:
+        first.add(x[:1000], ids[:1000], [{"n": number} for number in range(1000)])
     acknowledged = 1000
-    own.remove([id for id in own.ids if id not in ids])
-    killer = threading.Timer(0.5, milvus_server.kill)
-    killer.start()
-    with MilvusIndex.connect(milvus_server.uri, "own", token=milvus_server.token, timeout=4) as other:
+    killer = threading.Timer(0.5, mortal_server.kill)
+    with MilvusIndex.connect(uri, "killed", token=token, timeout=4) as other:
+        killer.start()
         with contextlib.suppress(InputError):
             for start in range(1000, 6000, 500):
                 other.add(x[start : start + 500], ids[start : start + 500])
@@ -195,11 +250,11 @@ def test_a_killed_server_keeps_what_was_acknowledged(milvus_server, own):
         with pytest.raises(InputError, match="no usable answer within 4 s"):
             other.search(x[:1])
     killer.join()
-    milvus_server.start()
+    mortal_server.start()
     deadline = time.monotonic() + 60
     while True:
         try:
-            again = MilvusIndex.connect(milvus_server.uri, "own", token=milvus_server.token, timeout=10)
+            again = MilvusIndex.connect(uri, "killed", token=token, timeout=10)
             assert set(ids[:acknowledged]) <= set(again.ids)
             break
         except InputError:

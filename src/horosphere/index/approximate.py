@@ -38,8 +38,8 @@ _PAIRS, _TIMED = 500, 30
 _TOGETHER = 100
 #: The graph grows when more than this share of it lies beside it, and at least so many items.
 _BESIDE, _FEW_BESIDE = 0.02, 500
-#: Recall is measured again when this share of the items has come or gone; a graph of which this share is gone is built anew.
-_CHANGED, _GONE = 0.1, 0.2
+#: A graph of which this share is gone is built anew.
+_GONE = 0.2
 
 #: `exact(queries (b, p), k)`: places of the nearest items (b, k), and their distances.
 Exact = Callable[[Tensor, int], tuple[NDArray[np.int64], NDArray[np.float64]]]
@@ -239,9 +239,7 @@ def _gone(graph: Graph, items: Items) -> bool:
 
 def _changed(levels: tuple[Recall, ...], items: Items) -> bool:
     """Whether too much has come or gone since recall was measured."""
-    then, last = levels[0].items, levels[0].last
-    kept = int((items.rows <= last).sum())
-    return then - kept + len(items) - kept >= _CHANGED * then
+    return levels[0].outdated(int((items.rows <= levels[0].last).sum()), len(items))
 
 
 def _measure(graph: Graph, state: Approximate, items: Items, exact: Exact, progress: bool) -> Iterator[Recall]:

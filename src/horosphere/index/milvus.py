@@ -5,28 +5,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..evaluation.truth import distances
 from ..spaces import Space, from_description
 from .hits import Hits
 from .interface import SearchIndex
-from .lifted import keys, questions
+from .lifted import keys
+from .milvus_exact import Found, ask, hits, search
 from .milvus_graph import K, ServerGraph, build
-from .milvus_table import LARGEST, Row, Table, chunks, expression, points_of
+from .milvus_table import Row, Table, points_of
+from .milvus_where import check_numbers, expression
 from .promise import Recall
 from .where import Condition, Field, Value, kinds_of
 
 FORMAT = 1
-#: A float64 distance is this close to exact, relatively.
-_ROUNDING = 1e-9
-#: And absolutely, where points coincide.
-_TINY = 1e-12
 
 
 class MilvusIndex(SearchIndex):
@@ -71,7 +66,7 @@ class MilvusIndex(SearchIndex):
         index = cls._of(space, model, promise, progress)
         if not 0 < dim <= 12_000:
             raise InputError(f"dim={dim}; expected the columns of the points, 1 to 12,000")
-        index._table = Table(uri, name, token=token, timeout=timeout)
+        index._table = Table.at(uri, name, token=token, timeout=timeout)
         if index._table.exists():
             raise InputError(
                 f"Milvus at {uri} has a collection {name!r} already; connect to it, drop it, or give another name"
@@ -94,7 +89,7 @@ class MilvusIndex(SearchIndex):
     @classmethod
     def connect(cls, uri: str, name: str, *, token: str = "", timeout: float = 30.0, progress: bool = False) -> Self:
         """The index that `create` made. Raises InputError where the server does not answer, or has no such index."""
-        table = Table(uri, name, token=token, timeout=timeout)
+        table = Table.at(uri, name, token=token, timeout=timeout)
         if not table.exists():
             raise InputError(f"Milvus at {uri} has no collection {name!r}; make it with MilvusIndex.create")
         about = table.about()
@@ -105,52 +100,50 @@ class MilvusIndex(SearchIndex):
         index = cls._of(from_description(about["space"]), about["model"], about["promise"], progress)
         index._about, index._table = about, table.load()
         index._graph = ServerGraph.noted(table, index.space, about["graph"])
-        # Searches see what was there before this.
-        table.count()
+        index._look()
         return index
 
     @classmethod
     def _of(cls, space: Space, model: str, promise: float, progress: bool) -> Self:
         index = cls.__new__(cls)
         SearchIndex.__init__(index, space, model=model, promise=promise)
-        index.progress, index._graph = progress, None
+        index.progress, index._graph, index._outdated = progress, None, False
         return index
 
     progress: bool
     _about: dict[str, Any]
     _table: Table
     _graph: ServerGraph | None
+    #: Whether too much has come or gone since the last build measured recall.
+    _outdated: bool
 
     def build(self, *, progress: bool = False) -> None:
         """Make searches fast: have the server make a graph of all items, and choose the effort that keeps the promise.
 
         The graph is a second collection, NAME_graph, of the same items: it takes about as much of the server's memory again.
         Where the promise is 1, items are few, or comparing all of them is as quick, there is none. Items added later are
-        compared one by one until the next `build`, which makes the graph anew.
+        compared one by one. Once a tenth of the items has come or gone, the recall that was measured does not count any
+        more: all items are compared, until the next `build` makes the graph anew and measures it. Before that `build` does
+        nothing.
         """
-        if self._graph is not None and self._graph.last == self._about["last"]:
+        if self._graph is not None and not self._outdated:
             return
         # Searches are exact from here on; if this is stopped, they stay so.
-        self._graph = None
+        self._graph, self._outdated = None, False
         self._note(graph=None)
-
-        def exact(queries: Tensor, k: int, filter: str) -> NDArray:
-            return self._exact(queries, k, filter, self.space).ids
-
-        last = self._about["last"]
-        graph = build(self._table, self.space, self.promise, self.dim, last, exact, progress)
+        graph = build(self._table, self.space, self.promise, self.dim, self._about["last"], progress)
         self._note(graph=None if graph is None else graph.notes)
         self._graph = graph
 
     def drop(self) -> None:
         """Remove the index and all its items from the server."""
         if self._graph is not None:
-            self._graph.table.drop()
+            self._graph.drop()
         self._table.drop()
         self.close()
 
     def close(self) -> None:
-        self._table.close()
+        self._table.server.close()
 
     @property
     def dim(self) -> int:
@@ -158,8 +151,9 @@ class MilvusIndex(SearchIndex):
 
     @property
     def recall(self) -> Recall | None:
-        """What searches for up to 10 neighbours were measured to find; None where all are exact."""
-        return None if self._graph is None else self._graph.recall
+        """What searches for up to 10 neighbours were measured to find; None where nothing was measured, or too much has come
+        or gone since, and all are exact."""
+        return None if self._graph is None or self._outdated else self._graph.recall
 
     @property
     def ids(self) -> list[str]:
@@ -174,12 +168,14 @@ class MilvusIndex(SearchIndex):
         return {name: _field(self._kinds()[name], count, most) for name, count in counts.items() if count}
 
     def describe(self) -> dict[str, Any]:
-        own = {"engine": "milvus", "uri": self._table.uri, "name": self._table.name, "items": len(self)}
+        own = {"engine": "milvus", "uri": self._table.server.uri, "name": self._table.name, "items": len(self)}
         search = {"promise": self.promise, "exact": True, "recall": 1.0, "k": K, "sample": 0, "levels": []}
         search["sentence"] = "The server compares all items, and what it finds is proven to be the nearest."
+        if self._outdated:
+            search["sentence"] += " A tenth of them has come or gone since recall was measured: build the index again."
         if recall := self.recall:
-            search |= {"exact": False, "recall": recall.value, "sample": recall.sample, "levels": [asdict(recall)]}
-            search["sentence"] = recall.sentence
+            search |= {"exact": recall.effort is None, "recall": recall.value, "sample": recall.sample}
+            search |= {"levels": [asdict(recall)], "sentence": recall.sentence}
         return own | {name: self._about[name] for name in ("dim", "space", "model", "promise")} | {"search": search}
 
     def __len__(self) -> int:
@@ -201,19 +197,14 @@ class MilvusIndex(SearchIndex):
         points, ids, metadata = self._unknown(points, ids, metadata, known, duplicates)
         if not ids:
             return 0
-        for id, item in zip(ids, metadata, strict=True):
-            if large := [name for name, value in item.items() if isinstance(value, int) and abs(value) > LARGEST]:
-                raise InputError(
-                    f"metadata of {id!r}: {large[0]!r} is {item[large[0]]}, a whole number that Milvus does not compare "
-                    "exactly; expected at most 2**53, or text"
-                )
+        check_numbers(ids, metadata)
         vectors = keys(self.space, points)
         # Before the items, so that it holds whatever stops them: numbers may be left out, and never come twice.
         first = self._about["last"] + 1
         self._note(kinds=kinds_of(metadata, self._kinds()), last=first - 1 + len(ids))
         size = self._table.most(2 * self.dim)
         if known and duplicates == "replace" and self._graph is not None:
-            self._graph.table.delete(list(known))
+            self._graph.without(list(known))
         with tqdm(total=len(ids), unit=" items", desc="upload", disable=not self.progress, leave=False) as bar:
             for start in range(0, len(ids), size):
                 some = slice(start, start + size)
@@ -226,7 +217,7 @@ class MilvusIndex(SearchIndex):
     def _remove(self, ids: list[str]) -> int:
         self._found(ids, [])
         if self._graph is not None:
-            self._graph.table.delete(ids)
+            self._graph.without(ids)
         self._table.delete(ids)
         self._settle()
         return len(ids)
@@ -234,60 +225,27 @@ class MilvusIndex(SearchIndex):
     def _settle(self) -> None:
         """Returns when what was written is stored, and seen by searches."""
         self._table.flush()
-        self._table.count()
+        self._look()
+
+    def _look(self) -> None:
+        """Searches see what was written before this, and know whether the recall that was measured still counts."""
+        items, graph = self._table.count(), self._graph
+        self._outdated = graph is not None and graph.recall.outdated(self._table.count(f"number <= {graph.last}"), items)
 
     def _search(self, queries: Tensor, k: int, where: list[Condition], space: Space | None) -> Hits:
-        graph = self._graph
-        if graph is None or where or space is not None or k > graph.recall.k or not len(queries):
-            return self._exact(queries, k, expression(where), space or self.space)
-        found = [_Found(self.space, query, k) for query in queries]
+        graph, recall = self._graph, self.recall
+        fits = recall is not None and recall.effort is not None and k <= recall.k
+        if graph is None or not fits or where or space is not None or not len(queries):
+            return search(self._table, space or self.space, queries, k, expression(where))
+        found = [Found(self.space, query, k) for query in queries]
         for own, rows in zip(found, graph.near(queries), strict=True):
             own.meet(rows, points_of(rows, self.dim))
         if self._about["last"] > graph.last:
-            self._ask(found, queries, k, self.space, f"number > {graph.last}")
+            ask(self._table, found, self.space, queries, k, f"number > {graph.last}")
         # So many were removed that too few candidates are left.
         if min(len(own.rows) for own in found) < k:
-            return self._exact(queries, k, "", self.space)
-        return _hits(found, k, exact=False)
-
-    def _exact(self, queries: Tensor, k: int, filter: str, space: Space) -> Hits:
-        found = [_Found(space, query, k) for query in queries]
-        if not found:
-            k = min(k, self._table.count(filter))
-        elif left := self._ask(found, queries, k, space, filter):
-            for rows in self._table.stream(["id", "number", "point"], filter, dim=self.dim):
-                points = points_of(rows, self.dim)
-                for query in left:
-                    found[query].meet(rows, points)
-        return _hits(found, k, exact=True)
-
-    def _ask(self, found: list["_Found"], queries: Tensor, k: int, space: Space, filter: str) -> list[int]:
-        """Meet the items that each part has near each query, ever more of them; the queries left without a proof."""
-        asked = questions(space, queries)
-        most = self._table.most(self.dim)
-        width, left = min(2 * k + 32, most), list(range(len(queries)))
-        while left and width >= k:
-            floor, seen = torch.zeros(len(queries), dtype=torch.float64), set()
-            vectors = torch.cat([question.vectors[left] for question in asked])
-            answers = self._table.nearest(vectors, width, "IP", filter=filter)
-            for question, own in zip(asked, chunks(answers, len(left)), strict=True):
-                last = torch.zeros(len(queries))
-                for query, rows in zip(left, own, strict=True):
-                    found[query].meet(rows, points_of(rows, self.dim))
-                    if len(rows) < width:
-                        seen.add(query)
-                    else:
-                        last[query] = -rows[-1]["score"]
-                floor += question.floor(last)
-            left = [
-                query
-                for query in left
-                if query not in seen and not found[query].reach < float(floor[query]) * (1 - _ROUNDING) - _TINY
-            ]
-            if width == most:
-                break
-            width = min(4 * width, most)
-        return left
+            return search(self._table, self.space, queries, k)
+        return hits(found, k, exact=False)
 
     def _read_points(self, ids: list[str] | None) -> Tensor:
         if ids is None:
@@ -311,40 +269,6 @@ class MilvusIndex(SearchIndex):
         found = self._table.rows(ids, fields)
         self._check_known(ids, found)
         return found
-
-
-class _Found:
-    """The `k` rows nearest to one query (p,) among those met, nearest first; of equal distances the lower number."""
-
-    def __init__(self, space: Space, query: Tensor, k: int):
-        self.space, self.query, self.k = space, query, k
-        self.rows: list[Row] = []
-        self.distances: NDArray[np.float64] = np.empty(0)
-
-    @property
-    def reach(self) -> float:
-        """The k-th distance; infinite until k are met."""
-        return float(self.distances[-1]) if len(self.rows) == self.k else np.inf
-
-    def meet(self, rows: list[Row], points: Tensor) -> None:
-        """Rows with their points (n, p); what was met before may come again."""
-        known = {row["id"] for row in self.rows}
-        new = torch.tensor([place for place, row in enumerate(rows) if row["id"] not in known])
-        if not len(new):
-            return
-        own = distances(self.space, self.query[None], torch.zeros_like(new), points, new)
-        every = np.concatenate([self.distances, own.numpy()])
-        rows = self.rows + [rows[place] for place in new.tolist()]
-        order = np.lexsort(([row["number"] for row in rows], every))[: self.k]
-        self.rows, self.distances = [rows[place] for place in order], every[order]
-
-
-def _hits(found: list[_Found], k: int, *, exact: bool) -> Hits:
-    length = len(found[0].rows) if found else k
-    ids, distances = np.empty((len(found), length), object), np.empty((len(found), length))
-    for place, own in enumerate(found):
-        ids[place], distances[place] = [row["id"] for row in own.rows], own.distances
-    return Hits(ids, distances, exact)
 
 
 def _field(kind: str, counts: Counter, most: int) -> Field:

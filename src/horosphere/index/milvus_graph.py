@@ -4,12 +4,10 @@ Milvus makes the graph (HNSW) over the same flat coordinates as the embedded ind
 ranked by the space's own distance, and recall is measured with items that are not yet in the graph (`promise`).
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -17,7 +15,9 @@ from ..errors import InputError
 from ..spaces import Space
 from .approximate import FEWEST, milliseconds
 from .coordinates import Coordinates
-from .milvus_table import Row, Table, among, points_of
+from .milvus_exact import search
+from .milvus_table import Row, Table, points_of
+from .milvus_where import among
 from .promise import Recall, smallest_effort
 
 #: The largest k that is measured; for a larger one all items are compared.
@@ -29,11 +29,12 @@ _OPTIONS = {"M": 32, "efConstruction": 200}
 
 @dataclass(frozen=True)
 class ServerGraph:
-    """A finished graph: all items up to the number `last` are in it, but for those removed since."""
+    """What a build found. All items up to the number `last` are in the graph, `table`, but for those removed since; without
+    a table, comparing all items is what keeps the promise."""
 
-    table: Table
     coordinates: Coordinates
     recall: Recall
+    table: Table | None
 
     @property
     def last(self) -> int:
@@ -46,38 +47,39 @@ class ServerGraph:
 
     @classmethod
     def noted(cls, table: Table, space: Space, notes: dict[str, Any] | None) -> "ServerGraph | None":
-        """The graph that the notes of an index tell of."""
+        """What the notes of an index tell of."""
         if notes is None:
             return None
-        return cls(table.beside("graph").load(), Coordinates(space, tuple(notes["scales"])), Recall(**notes["recall"]))
+        recall = Recall(**notes["recall"])
+        graph = None if recall.effort is None else table.beside("graph").load()
+        return cls(Coordinates(space, tuple(notes["scales"])), recall, graph)
 
     def near(self, queries: Tensor) -> list[list[Row]]:
         """The candidates for queries (b, p)."""
-        return candidates(self.table, self.coordinates(queries), self.recall.effort or K)
+        assert self.table is not None and self.recall.effort is not None
+        return candidates(self.table, self.coordinates(queries), self.recall.effort)
+
+    def without(self, ids: list[str]) -> None:
+        """Remove items from the graph."""
+        if self.table is not None:
+            self.table.delete(ids)
+
+    def drop(self) -> None:
+        if self.table is not None:
+            self.table.drop()
 
 
 def candidates(table: Table, vectors: Tensor, effort: int, *, points: bool = True) -> list[list[Row]]:
     return table.nearest(vectors, effort, "L2", options={"ef": effort}, points=points)
 
 
-def build(
-    table: Table,
-    space: Space,
-    promise: float,
-    dim: int,
-    last: int,
-    exact: Callable[[Tensor, int, str], NDArray],
-    progress: bool,
-) -> ServerGraph | None:
-    """A graph of the items in `table`, whose largest number is `last`; None where all items had better be compared.
-
-    `exact(queries, k, filter)` gives the ids of the nearest items that match, (b, k).
-    """
+def build(table: Table, space: Space, promise: float, dim: int, last: int, progress: bool) -> ServerGraph | None:
+    """A graph of the items in `table`, whose largest number is `last`; None where they are few, or the promise is 1."""
     beside = table.beside("graph")
     if beside.exists():
         if beside.about() is None:
             raise InputError(
-                f"{beside.name!r} at {table.uri} was not made by horosphere; drop it, its name is needed for a graph"
+                f"{beside.name!r} at {table.server.uri} was not made by horosphere; drop it, its name is needed for a graph"
             )
         beside.drop()
     ids = sorted((row["number"], row["id"]) for rows in table.stream(["id", "number"]) for row in rows)
@@ -88,7 +90,7 @@ def build(
     rows = table.rows(sample, ["number", "point"])
     queries = points_of([rows[id] for id in sample], dim)
     # Among the items that will be in the graph when it is measured.
-    nearest = exact(queries, K, f"not ({among(sample)})")
+    nearest = search(table, space, queries, K, f"not ({among(sample)})").ids
     neighbours = table.rows(sorted({row[0] for row in nearest}), ["point"])
     coordinates = Coordinates.fit(space, queries, points_of([neighbours[row[0]] for row in nearest], dim))
     beside.create(coordinates(queries[:1]).shape[1], "HNSW", "L2", _OPTIONS, {})
@@ -110,29 +112,29 @@ def build(
     truth = np.array([[numbers[id] for id in row] for row in nearest])
     best = smallest_effort(found, truth, _EFFORTS, promise)[-1]
     took = milliseconds(lambda query: candidates(beside, coordinates(query), best.effort), queries)
-    exactly = milliseconds(lambda query: exact(query, K, ""), queries)
+    exactly = milliseconds(lambda query: search(table, space, query, K), queries)
+    finds = (
+        f"of the {K} nearest it finds {best.recall:.2%} in {took:.2g} ms (measured with {len(sample):,} items outside it; "
+        f"above {best.bound:.2%} with 95 % confidence; promised: {promise:.2%})"
+    )
+    common = {"k": K, "sample": len(sample), "items": len(ids), "last": last}
     if best.bound < promise or took >= exactly:
         beside.drop()
-        return None
+        sentence = f"The server compares all items, which takes {exactly:.2g} ms; a graph was no better: {finds}."
+        recall = Recall(value=1.0, bound=1.0, effort=None, milliseconds={"exact": exactly}, sentence=sentence, **common)
+        return ServerGraph(coordinates, recall, None)
     _write(beside, coordinates, [rows[id] for id in sample], dim)
     beside.flush()
-    sentence = (
-        f"The server searches a graph: of the {K} nearest it finds {best.recall:.2%} in {took:.2g} ms (measured with "
-        f"{len(sample):,} items outside it; above {best.bound:.2%} with 95 % confidence; promised: {promise:.2%}); "
-        f"comparing all items takes {exactly:.2g} ms."
-    )
+    sentence = f"The server searches a graph: {finds}; comparing all items takes {exactly:.2g} ms."
     recall = Recall(
-        k=K,
         value=best.recall,
         bound=best.bound,
-        sample=len(sample),
         effort=best.effort,
         milliseconds={"exact": exactly, "graph": took},
         sentence=sentence,
-        items=len(ids),
-        last=last,
+        **common,
     )
-    return ServerGraph(beside, coordinates, recall)
+    return ServerGraph(coordinates, recall, beside)
 
 
 def _write(table: Table, coordinates: Coordinates, rows: list[Row], dim: int) -> None:

@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CONFIDENCE = 0.95
+#: Recall is to be measured again when this share of the items has come or gone.
+_CHANGED = 0.1
 
 
 def lower_bound(recall: float, queries: int) -> float:
@@ -106,3 +108,7 @@ class Recall:
     sentence: str
     items: int
     last: int
+
+    def outdated(self, kept: int, items: int) -> bool:
+        """Whether too much has come or gone since this was measured: of `items` there are now, `kept` were there then."""
+        return self.items - kept + items - kept >= _CHANGED * self.items

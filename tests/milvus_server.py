@@ -1,5 +1,6 @@
 """A real Milvus server for tests and benchmarks, its files in a folder."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,12 +17,17 @@ class Server:
 
     It listens on every address there is (2.3.5 cannot be told otherwise), so it belongs into a network of its own: see
     `make test-milvus`.
+
+    Args:
+        folder: for its files.
+        session: seconds that the server's components may be silent for, such as on a busy machine: then they take themselves
+            for dead and end. The components of a killed server are taken for alive as long.
     """
 
     #: A user and password that every new server knows.
     token = "root:Milvus"
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, session: int = 120):
         from milvus import MilvusServerConfig, _initialize_data_files
 
         self.folder = Path(folder)
@@ -32,13 +38,22 @@ class Server:
         for component in _COMPONENTS:
             # What the components call each other by.
             config.set(f"{component}.ip", "127.0.0.1")
-        # A killed server's components are taken for alive as long as this, in seconds.
-        config.set("common.session.ttl", "10")
+        config.set("common.session.ttl", str(session))
+        # Milliseconds that a reader waits for who may have written before it.
+        config.set("queryCoord.checkInterval", "100")
+        config.set("queryCoord.distPullInterval", "100")
+        config.set("proxy.timeTickInterval", "20")
         config.set("common.security.authorizationEnabled", "true")
         config.resolve()
         self.uri = f"http://127.0.0.1:{config.get('proxy_port')}"
-        self._health, held = config.resolve_port(9091)
-        held.close()
+        self._health = _free_port(config, 9091)
+        # Its own addresses, so that two servers may run at once.
+        peers = f"http://127.0.0.1:{_free_port(config, 12380)}"
+        clients = f"http://127.0.0.1:{config.get('etcd_port')}"
+        own = {"listen-peer-urls": peers, "initial-advertise-peer-urls": peers, "initial-cluster": f"default={peers}"}
+        own |= {"listen-client-urls": clients, "advertise-client-urls": clients}
+        self._etcd = self.folder / "etcd.json"
+        self._etcd.write_text(json.dumps(own))
         self._process = None
 
     def __enter__(self) -> "Server":
@@ -54,6 +69,7 @@ class Server:
         environment = os.environ | {
             "DEPLOY_MODE": "STANDALONE",
             "METRICS_PORT": str(self._health),
+            "ETCD_CONFIG_PATH": str(self._etcd),
             "MILVUS_RUN_DIR": str(self.folder / "run"),
             "LD_LIBRARY_PATH": f"{bin}:{os.environ.get('LD_LIBRARY_PATH', '')}",
         }
@@ -79,3 +95,9 @@ class Server:
         """At once, as a power cut does."""
         self._process.kill()
         self._process.wait()
+
+
+def _free_port(config, first: int) -> int:
+    port, held = config.resolve_port(first)
+    held.close()
+    return port
