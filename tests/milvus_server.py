@@ -30,7 +30,7 @@ class Server:
     def __init__(self, folder: Path, session: int = 120):
         from milvus import MilvusServerConfig, _initialize_data_files
 
-        self.folder = Path(folder)
+        self.folder, self.session = Path(folder), session
         # Unpacked once for the environment.
         self._programs = Path(sys.prefix) / "milvus-server"
         _initialize_data_files(str(self._programs))
@@ -38,8 +38,7 @@ class Server:
         for component in _COMPONENTS:
             # What the components call each other by.
             config.set(f"{component}.ip", "127.0.0.1")
-        config.set("common.session.ttl", str(session))
-        # Milliseconds that a reader waits for who may have written before it.
+        # Milliseconds between looks at what is to do, and that a reader waits for who may have written before it.
         config.set("queryCoord.checkInterval", "100")
         config.set("queryCoord.distPullInterval", "100")
         config.set("proxy.timeTickInterval", "20")
@@ -69,6 +68,7 @@ class Server:
         environment = os.environ | {
             "DEPLOY_MODE": "STANDALONE",
             "METRICS_PORT": str(self._health),
+            "COMMON_SESSION_TTL": str(self.session),
             "ETCD_CONFIG_PATH": str(self._etcd),
             "MILVUS_RUN_DIR": str(self.folder / "run"),
             "LD_LIBRARY_PATH": f"{bin}:{os.environ.get('LD_LIBRARY_PATH', '')}",

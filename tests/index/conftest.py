@@ -6,7 +6,7 @@ import pytest
 @pytest.fixture
 def mortal_server(new_milvus_server):
     """A server of the test's own, which answers soon after it was killed and started again."""
-    with new_milvus_server(session=10) as server:
+    with new_milvus_server(session=6) as server:
         yield server
 
 

@@ -16,6 +16,7 @@ from horosphere.index.lifted import keys
 from horosphere.index.milvus import MilvusIndex
 from horosphere.index.milvus_connection import Connection
 from horosphere.index.milvus_exact import search
+from horosphere.index.milvus_table import Table
 from horosphere.index.milvus_where import among, expression
 from horosphere.index.where import conditions, kinds_of
 from horosphere.spaces import Hyperbolic, Mixed, Sphere
@@ -37,9 +38,10 @@ def own(milvus_server):
         index.drop()
 
 
-def not_stored(monkeypatch, index):
-    """What it adds is seen by searches without waiting for the server's disk, which takes seconds each time."""
-    monkeypatch.setattr(index._table, "flush", lambda: None)
+@pytest.fixture
+def not_stored(monkeypatch):
+    """What is added is seen by searches without waiting for the server's disk, which takes seconds each time."""
+    monkeypatch.setattr(Table, "flush", lambda table: None)
 
 
 def test_expressions_hold_literals():
@@ -123,9 +125,8 @@ def test_a_second_connection_finds_what_the_first_left(milvus_server, own):
 
 
 @milvus
-def test_more_is_read_where_the_server_answers_too_few(own, monkeypatch):
+def test_more_is_read_where_the_server_answers_too_few(own, monkeypatch, not_stored):
     """With lists of 40 at most nothing can be proven of 60 copies, so all items are read; still the order of insertion."""
-    not_stored(monkeypatch, own)
     x = some_points(1).expand(60, 8)
     own.add(x, [str(number) for number in range(60)])
     monkeypatch.setattr(own._table, "most", lambda dim: 40)
@@ -190,7 +191,7 @@ def test_filters_are_those_of_plain_python(own, data):
 
 
 @milvus
-def test_a_graph_finds_what_it_promises(milvus_collection, milvus_server, monkeypatch):
+def test_a_graph_finds_what_it_promises(milvus_collection, milvus_server, monkeypatch, not_stored):
     """Of items that are in it, came since, were replaced and removed; a second connection has it too. Once a tenth of the
     items has come or gone, its recall does not count, until it is measured again."""
     monkeypatch.setattr(milvus_graph, "FEWEST", 100)
@@ -198,7 +199,6 @@ def test_a_graph_finds_what_it_promises(milvus_collection, milvus_server, monkey
     times = iter([1.0, 2.0, 2.0, 1.0])
     monkeypatch.setattr(milvus_graph, "milliseconds", lambda search, queries: next(times))
     index = milvus_collection(SPACE, 8, promise=0.9)
-    not_stored(monkeypatch, index)
     x, ids = some_points(700), [str(number) for number in range(700)]
     index.add(x[:600], ids[:600])
     index.build()
@@ -240,16 +240,17 @@ def test_a_killed_server_keeps_what_was_acknowledged(mortal_server):
         first.add(x[:1000], ids[:1000], [{"n": number} for number in range(1000)])
     acknowledged = 1000
     killer = threading.Timer(0.5, mortal_server.kill)
-    with MilvusIndex.connect(uri, "killed", token=token, timeout=4) as other:
+    with MilvusIndex.connect(uri, "killed", token=token, timeout=3) as other:
         killer.start()
         with contextlib.suppress(InputError):
             for start in range(1000, 6000, 500):
                 other.add(x[start : start + 500], ids[start : start + 500])
                 acknowledged = start + 500
         assert acknowledged < 6000
-        with pytest.raises(InputError, match="no usable answer within 4 s"):
+        with pytest.raises(InputError, match="no usable answer within 3 s"):
             other.search(x[:1])
     killer.join()
+    mortal_server.session = 120
     mortal_server.start()
     deadline = time.monotonic() + 60
     while True:
