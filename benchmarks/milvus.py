@@ -1,8 +1,8 @@
 """Search on a Milvus server beside the embedded index: make bench-milvus, which has the server; make bench leaves it out.
 
 20,000 clipped hyperbolic points of 128 columns, as those of the realistic set of `benchmarks.search`. A server of one
-process, on the same cores as its client. Single queries, all searches in turns, query by query; the median, by the clock.
-The rows' ratios are to FAISS's flat inner product in the client's own process.
+process, on the same cores as its client. Single queries, all searches in turns, query by query; the median, by the clock,
+with one thread in the client. The rows' ratios are to FAISS's flat inner product in the client's own process.
 
 * upload: `MilvusIndex.add`, with ids and a field, until the server has stored it;
 * embedded, exact and graph: `Index` before and after `build`;
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+import torch
 
 from horosphere.evaluation.scores import lift
 from horosphere.index import Index
@@ -41,6 +42,9 @@ def run(items: int = ITEMS) -> list[dict]:
     for index in (exact, graph):
         index.add(points, ids)
     graph.build()
+    # More would wait for one another where other work has the cores.
+    faiss.omp_set_num_threads(1)
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
         create = MilvusIndex.create
         with create(server.uri, "bench", space, points.shape[1], token=server.token, timeout=120) as index:
