@@ -18,10 +18,11 @@ _PROMISE, _STORAGE = 0.99, "float32"
 
 
 def open_to_add(folder: Path, run: Run, model: Embedder, config: IndexConfig) -> SearchIndex:
-    """The index in the folder, made where there is none.
+    """The index in the folder, made where there is none, for this process alone to write to.
 
     Raises:
-        InputError: where the folder holds other things or another run's points, or was made with other options.
+        InputError: where the folder holds other things or another run's points, was made with other options, or is being
+            written to by another process.
     """
     if not (folder / ABOUT).exists():
         _begin(folder, run, model)
@@ -39,6 +40,7 @@ def open_to_add(folder: Path, run: Run, model: Embedder, config: IndexConfig) ->
                 f"the points in {folder} were made by another run, {About.read(folder).run!r}, and those of {run.folder} "
                 "cannot be compared with them: give another folder with -o"
             )
+        index.claim()
         about = index.describe()
         for name in ("promise", "storage"):
             asked, has = getattr(config, name), about.get(name)

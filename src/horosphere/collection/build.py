@@ -180,9 +180,11 @@ def _embed(
 
     def add(batch: EmbeddedBatch, points: Tensor) -> int:
         ids = data.ids[batch.indices.numpy()].tolist()
+        # Stopped on the way, an item has no picture and no place, so that the next call embeds it anew; never another's.
+        thumbnails.remove(ids)
+        count = index.add(points, ids, [metadata[id] for id in ids], duplicates="replace")
         thumbnails.add(ids, jpegs(batch.images) if data.images is not None else [None] * len(ids), place)
-        # An item counts from here on.
-        return index.add(points, ids, [metadata[id] for id in ids], duplicates="replace")
+        return count
 
     added, failures = 0, []
     # One batch goes to the disk while the next is embedded; leaving waits for it.

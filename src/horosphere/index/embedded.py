@@ -147,6 +147,10 @@ class Index(SearchIndex):
             finally:
                 self._keep(latest.beside(items))
 
+    def claim(self) -> None:
+        with self._writing():
+            pass
+
     def fields(self, most: int = 1000) -> dict[str, Field]:
         return self._store.fields(self._fields, most)
 

@@ -118,6 +118,13 @@ class SearchIndex(ABC):
         """The metadata of `ids`, in their order, or of all items in order of insertion."""
         return self._read_metadata(None if ids is None else self._ids(ids, different=False))
 
+    def claim(self) -> None:
+        """Become the one process that may write, before the first write does so, until `close`.
+
+        Nothing to do where writers are in order on a server. Raises InputError where another process is the one.
+        """
+        return
+
     @abstractmethod
     def build(self, *, progress: bool = False) -> None:
         """Make searches fast, as far as the promised recall is kept; until then all items are compared."""
