@@ -34,6 +34,10 @@ def test_the_nearest_of_other_classes_under_each_geometry(collection):
         assert found.hits[name].ids[0].tolist() == [ids[i] for i in order]
         expected = np.exp(-apart[order] / 0.2) / np.exp(-apart[order] / 0.2).sum()
         np.testing.assert_allclose(found.weights[name], expected, rtol=1e-9)
+    ids = set(found.hits["sphere"].ids[0, :2])
+    less = confusions(collection, points[7], k=4, left_out=ids, geometries=["sphere"])
+    assert less.hits["sphere"].ids[0].tolist() == found.hits["sphere"].ids[0, 2:].tolist()
+    assert less.weights["sphere"].sum() == pytest.approx(1)
     assert f"other classes than {classes[7]}" in found.sentence and "τ = 0.2" in found.sentence
 
 
@@ -70,6 +74,9 @@ def test_shares_are_finite_and_sum_to_one(distances, temperature):
 def test_an_item_without_a_class_is_of_no_other_class(run, photos, tmp_path):
     build(IndexConfig(run.folder, photos, tmp_path / "c", workers=0, device="cpu"), progress=False)
     with Collection.open(tmp_path / "c") as collection:
+        top = collection.index.points(["top.png"])[0]
+        nearest = collection.index.search(top, k=2).ids[0, 1]
+        assert confusions(collection, top, left_out={"top.png"}).own_class == nearest.partition("/")[0]
         point = collection.index.points(["cat/01.png"])[0]
         found = confusions(collection, point, k=100)
         assert found.own_class == "cat"

@@ -29,6 +29,21 @@ def test_without_a_column_id_the_first_is_the_ids(tmp_path):
     }
 
 
+@pytest.mark.parametrize("code", ["007", "-01", "1_000", "2e7", "1e3", "inf", "+1", ".5", "5.", "٣", "9" * 30])
+def test_a_code_stays_as_it_is_written(tmp_path, code):
+    assert table(tmp_path, f"id,code,number\na,{code},-1\nb,1,0\nc,,1") == {
+        "a": {"code": code, "number": -1},
+        "b": {"code": "1", "number": 0},
+        "c": {"number": 1},
+    }
+
+
+def test_classes_are_names_even_where_they_are_numbers(tmp_path):
+    assert table(tmp_path, "id,class,superclass,superclass2,classes\na,3,1,true,3\n") == {
+        "a": {"class": "3", "superclass": "1", "superclass2": "true", "classes": 3}
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

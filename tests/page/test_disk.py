@@ -104,3 +104,18 @@ def test_what_cannot_be_laid_out_says_so(collection, monkeypatch, error):
         (told,) = [line for line in lines(client.get("/api/disk")) if "ready" in line]
         assert told["ready"] is False and "secret" not in told["error"]
         assert ("no items" in told["error"]) == isinstance(error, InputError)
+
+
+def test_what_failed_once_is_tried_again(collection, monkeypatch):
+    made, errors = disk.collection_disk(collection.index, collection.folder), [InputError(f"{collection.folder} is full")]
+
+    def first_fails(index, folder, *, tell):
+        if errors:
+            raise errors.pop()
+        return made
+
+    monkeypatch.setattr(disk, "collection_disk", first_fails)
+    with asking(Page(collection, hosts=LOOPBACK)) as client:
+        told = lines(client.get("/api/disk"))[-1]
+        assert told["error"] == f"{collection.name} is full"
+        assert lines(client.get("/api/disk"))[-1]["ready"] is True

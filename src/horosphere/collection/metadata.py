@@ -1,7 +1,7 @@
 """What is known of an item beside its point: its class and those above it, and a user's own columns."""
 
 import csv
-import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -10,6 +10,11 @@ from ..data import RetrievalData
 from ..errors import InputError
 
 Metadata = dict[str, str | int | float | bool]
+
+#: Columns that name classes, whatever their names look like.
+_CLASS = re.compile(r"class|superclass[0-9]*")
+#: Plain numbers alone: what else Python reads as one, such as 007, 1_000 or 2e7, is rather a code.
+_NUMBERS = {int: re.compile(r"-?(0|[1-9][0-9]*)"), float: re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")}
 
 
 def of_labels(data: RetrievalData) -> list[Metadata]:
@@ -30,7 +35,8 @@ def of_folders(data: RetrievalData) -> list[Metadata]:
 def read_table(path: Path, known: Sequence[str]) -> dict[str, Metadata]:
     """id → metadata from a CSV with a header line: a row an item, whose id is in the column "id", or else in the first.
 
-    A column of whole numbers, of numbers, or of true and false is read as such, any other as text. Empty cells are left out.
+    A column of whole numbers, of plain decimals, or of true and false is read as such, any other as text; so are "class",
+    "superclass", "superclass2", … Empty cells are left out.
     `known` are the ids that there are; items without a row have none of the columns.
 
     Raises:
@@ -61,7 +67,8 @@ def read_table(path: Path, known: Sequence[str]) -> dict[str, Metadata]:
     there = set(known)
     example = f"expected ids as the index has them, such as {known[0]!r}" if known else "there are no items"
     _refuse(path, [id for id in ids if id not in there], "ids that are no item's", example)
-    columns = {name: _typed([row[i].strip() for _, row in rows]) for i, name in enumerate(header) if i != place}
+    cells = {name: [row[i].strip() for _, row in rows] for i, name in enumerate(header) if i != place}
+    columns = {name: _texts(column) if _CLASS.fullmatch(name) else _typed(column) for name, column in cells.items()}
     return {
         id: {name: value for name, values in columns.items() if (value := values[i]) is not None} for i, id in enumerate(ids)
     }
@@ -79,13 +86,13 @@ def _typed(column: list[str]) -> Sequence[str | int | float | bool | None]:
     truth: Mapping[str, bool] = {"true": True, "false": False}
     if given and all(text.lower() in truth for text in given):
         return [truth[text.lower()] if text else None for text in column]
-    # A code such as 007 is a name: as a number it could not be written back.
-    if not any(text.lstrip("-").startswith("0") and text.lstrip("-")[1:2].isdigit() for text in given):
-        for kind in (int, float):
-            try:
-                values = [kind(text) if text else None for text in column]
-            except ValueError:
-                continue
-            if all(value is None or (math.isfinite(value) and abs(value) < 2**63) for value in values):
+    for kind, pattern in _NUMBERS.items():
+        if all(map(pattern.fullmatch, given)):
+            values = [kind(text) if text else None for text in column]
+            if all(value is None or abs(value) < 2**63 for value in values):
                 return values
+    return _texts(column)
+
+
+def _texts(column: list[str]) -> list[str | None]:
     return [text or None for text in column]

@@ -13,6 +13,7 @@ from ..collection import Collection
 from ..collection.disk import CollectionDisk, collection_disk
 from ..errors import InputError
 from .about import codes
+from .search import without_folder
 
 #: Seconds between looks at how far the layout got, and between lines that say nothing new.
 _LOOK, _SAY = 0.2, 5.0
@@ -39,7 +40,9 @@ class SharedDisk:
 
     async def lines(self) -> AsyncIterator[bytes]:
         """A line of JSON whenever the layout got further, and a last one when it is made or cannot be."""
-        if self._thread is None:
+        if self._thread is None or not (self._thread.is_alive() or self.made or self._stopping.is_set()):
+            # Nobody has asked before, or what stopped it then may be over.
+            self._error = None
             self._thread = threading.Thread(target=self._make, name="disk", daemon=True)
             self._thread.start()
         said, silence = None, 0.0
@@ -65,7 +68,7 @@ class SharedDisk:
         except Stopped:
             pass
         except InputError as error:
-            self._error = str(error)
+            self._error = without_folder(self._collection, error)
         except Exception as error:
             self._error = "the layout failed; the server's own output says why"
             threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, self._thread)))

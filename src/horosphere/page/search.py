@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..collection import Collection, confusions
-from ..collection.confusions import negative_shares
 from ..errors import InputError
 from ..index import Hits
 from ..spaces import Mixed
@@ -109,15 +108,14 @@ def confuse(collection: Collection, query: Query, label: str | None, k: int) -> 
     """The `k` nearest items of other classes than `label`, and of each the share of its weight p(x⁻) in theirs."""
     started = time.perf_counter()
     try:
-        found = confusions(collection, query.point, label, k + len(query.left_out))
+        found = confusions(collection, query.point, label, k, left_out=query.left_out)
     except InputError as error:
-        refuse(422, str(error))
+        refuse(422, without_folder(collection, error))
     milliseconds = 1e3 * (time.perf_counter() - started) / len(found.hits)
     columns = {}
     for name, hits in found.hits.items():
         column = _kept(collection, query, k, hits, collection.geometries[name]) | {"milliseconds": milliseconds}
-        shares = negative_shares(np.array(column["distances"]), found.temperatures[name])
-        columns[name] = column | {"shares": shares.tolist()}
+        columns[name] = column | {"shares": found.weights[name].tolist()}
     return _answer(collection, query, columns) | {"class": found.own_class, "sentence": found.sentence}
 
 
@@ -150,7 +148,7 @@ def _column(collection: Collection, query: Query, k: int, weights: Any, where: A
     try:
         hits = collection.index.search(query.point, k + len(query.left_out), where=where, weights=weights)
     except InputError as error:
-        refuse(422, str(error))
+        refuse(422, without_folder(collection, error))
     milliseconds = 1e3 * (time.perf_counter() - started)
     return _kept(collection, query, k, hits, weights) | {"milliseconds": milliseconds}
 
@@ -169,6 +167,11 @@ def _kept(collection: Collection, query: Query, k: int, hits: Hits, weights: Seq
         "ids": [str(hits.ids[0][i]) for i in kept],
         "distances": distances.tolist(),
     }
+
+
+def without_folder(collection: Collection, error: InputError) -> str:
+    """What an error says, for those who need not know where on this machine the collection is."""
+    return str(error).replace(str(collection.folder), collection.name)
 
 
 def trained_weights(collection: Collection) -> list[float] | None:
