@@ -362,12 +362,13 @@ def embed(arguments: list[str]) -> None:
     if options.output.suffix not in (".npz", ".safetensors"):
         raise InputError(f"-o {options.output}: expected a name that ends in .npz or .safetensors")
     from .report import embed_to_file
+    from .report.document import printable
     from .runs import Run
 
     choices = _given(options)
     embedded = embed_to_file(Run.open(choices.pop("run")), choices.pop("images"), choices.pop("output"), **choices)
     for name, reason in embedded.failures[:20]:
-        print(f"skipped {name}: {reason}", file=sys.stderr)
+        print(printable(f"skipped {name}: {reason}"), file=sys.stderr)
     print(f"{len(embedded.points):,} images embedded, {len(embedded.failures):,} skipped  {options.output}")
 
 
@@ -398,10 +399,11 @@ def index(arguments: list[str]) -> None:
     """`horosphere index`."""
     config = _parse(IndexConfig, "index", arguments)
     from .collection import build
+    from .report.document import printable
 
     made = build(config)
     for name, reason in made.failures[:20]:
-        print(f"skipped {name}: {reason}", file=sys.stderr)
+        print(printable(f"skipped {name}: {reason}"), file=sys.stderr)
     rate = f" at {made.added / made.seconds:,.0f} images a second" if made.added else ""
     counts = {"were there already": made.known, "got metadata": made.updated, "pruned": made.pruned}
     others = "".join(f", {count:,} {what}" for what, count in counts.items() if count)

@@ -1,6 +1,7 @@
 """`horosphere index` and `horosphere search` as a person would use them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from horosphere.cli import main
 from horosphere.collection import Collection
 from horosphere.collection.search import read_where
 from horosphere.errors import InputError
-from horosphere.index import Field
+from horosphere.index import Field, Index
 
 from .conftest import paint_photos
 
@@ -173,3 +174,20 @@ def test_text_is_taken_as_it_is(values):
     else:
         expected = {"not": [value[1:] for value in values]} if all(negated) else values
         assert read_where(pairs, fields) == {"name": expected}
+
+
+def test_ids_of_any_kind(capsys, folder, tmp_path):
+    copy = tmp_path / "c"
+    shutil.copytree(folder, copy)
+    long, odd = "a" * 9000, "\x1b[31mred\u202e"
+    with Index.load(copy) as index:
+        point = index.points(["top.png"])
+        index.add(point, [odd], [{"class": "fo\nx"}])
+    status, out, error = call(capsys, "search", copy, long)
+    assert status == 2 and "is no item" in error
+    for arguments in ([odd], ["top.png", "-k", "1"], [odd, "--geometries"]):
+        status, out, _ = call(capsys, "search", copy, *arguments)
+        assert status == 0 and "\\x1b[31mred\\u202e" in out and not {"\x1b", "\u202e"} & set(out)
+    status, _, _ = call(capsys, "search", copy, "top.png", "-k", "1", "--json", tmp_path / "a.json")
+    (answer,) = json.loads((tmp_path / "a.json").read_text())["answers"]
+    assert answer["geometries"]["mixture"][0]["id"] == odd

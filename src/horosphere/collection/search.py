@@ -1,5 +1,6 @@
 """`horosphere search`: queries on the command line, answered as tables."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from ..config import SearchConfig
 from ..data import UnreadableImage
 from ..errors import InputError
 from ..index import Field
-from ..report.document import Table
+from ..report.document import Table, printable
 from .collection import Collection
 
 
@@ -58,7 +59,7 @@ class Answer:
                     kind = f" ({each.metadata['class']})" if "class" in each.metadata else ""
                     row += [f"{each.distance:.4f}", each.id + kind]
         table = Table(header, rows).text() if rows else "nothing matches"
-        return f"{self.query}\n{table}" + (f"\n{self.radius}" if self.radius else "")
+        return f"{printable(self.query)}\n{table}" + (f"\n{self.radius}" if self.radius else "")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able values."""
@@ -101,10 +102,9 @@ def _points(collection: Collection, config: SearchConfig) -> list[tuple[str, Ten
     """Each query with its point (1, p), and its own id where it is an item."""
     found = []
     for query in config.queries:
-        path = Path(query)
-        if path.is_file():
+        if os.path.isfile(query):  # Path's raises where the name is too long for one
             try:
-                found.append((query, collection.embed([path.read_bytes()]), None))
+                found.append((query, collection.embed([Path(query).read_bytes()]), None))
             except UnreadableImage as error:
                 raise InputError(f"{query} cannot be read: {error.reason}; expected an image") from None
         else:

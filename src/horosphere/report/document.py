@@ -32,7 +32,7 @@ class Table:
 
     def text(self) -> str:
         """Aligned columns: the first to the left, numbers to the right."""
-        lines = [self.header, *self.rows]
+        lines = [list(map(printable, line)) for line in (self.header, *self.rows)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
         left = [
             column == 0 or not any(row[column][:1] in "+−0123456789<" for row in self.rows if row[column])
@@ -51,6 +51,11 @@ class Table:
         rows = [[f"**{row[0]}**", *row[1:]] if row[0] in self.strong else row for row in self.rows]
         lines = [self.header, ["---"] * len(self.header), *rows]
         return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal might take for a command, such as ESC and a new line, spelled out."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 @dataclass(frozen=True)
