@@ -76,9 +76,11 @@ def client(collection):
 
 
 @contextlib.contextmanager
-def serving(page, port=0):
+def serving(page, port=0, http="h11"):
     """The address of an application on a port of loopback, a free one by default, until the block ends."""
-    server = uvicorn.Server(uvicorn.Config(page, port=port, log_level="error", ws="none", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(
+        uvicorn.Config(page, port=port, log_level="error", ws="none", http=http, timeout_graceful_shutdown=2)
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

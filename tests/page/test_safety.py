@@ -1,5 +1,6 @@
 """Who may ask, what may be asked, and what every answer tells the browser."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from horosphere.page import Limits, Page
+from horosphere.page.connections import Connection
 from horosphere.page.safety import LOOPBACK
 
 from .conftest import asking, serving
@@ -81,6 +83,10 @@ def test_the_right_token_opens_every_address_and_gives_a_cookie(collection):
         assert client.get("/api/collection").status_code == 200
         assert client.get("/thumbnails", params={"id": collection.index.ids[0]}).status_code == 200
         name, _, value = cookie.partition(";")[0].partition("=")
+        client.cookies.clear()
+        for other in ('prefs={"a": 1}; ', "a b=1; ", "x[y]=1; ", "=; ", "é; "):  # of other servers on this host
+            headers = {"Cookie": f"{other}{name}={value}".encode()}
+            assert client.get("/api/collection", headers=headers).status_code == 200
     with asking(Page(collection, token=TOKEN)) as another:  # the same token, another start
         refused(another.get("/api/collection", headers={"Cookie": f"{name}={value}"}), 401)
         for odd in (f"{name}=", f"{name}", f'{name}="{value[:-1]}"', "=;=;", "\x80"):
@@ -145,6 +151,67 @@ def test_no_path_from_a_request_reaches_the_disk(server, name):
         assert b"openapi:" not in answer and b"root:" not in answer and b"Traceback" not in answer
     body = {"query": {"id": name}}
     assert httpx.post(f"{server}/api/search", json=body).status_code == 404
+
+
+def test_requests_that_are_never_finished_keep_nobody_out_for_long(collection):
+    limits = Limits(arrival=1.0, connections=4)
+    with serving(Page(collection, hosts=LOOPBACK, limits=limits), http=Connection) as address:
+        host = urlsplit(address).netloc
+        begun = [socket.create_connection(host.split(":"), timeout=10) for _ in range(4)]
+        # Nothing; half of the headers; a second request's; more of a body than was asked for.
+        begun[1].sendall(b"GET / HTTP/1.1\r\n")
+        begun[2].sendall(f"GET /api/health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        begun[3].sendall(f"GET /api/health HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n\r\nx".encode())
+        for connection in begun[2:]:
+            assert b" 200 OK" in connection.recv(65536)
+        begun[2].sendall(b"GET /")
+        answer = httpx.get(f"{address}/api/health")
+        assert "connections" in refused(answer, 503) and answer.headers["retry-after"] == "1"
+        assert answer.headers["connection"] == "close" and "content-security-policy" in answer.headers
+        end, open_still = time.monotonic() + 10, begun
+        while open_still:
+            for connection in open_still:
+                with contextlib.suppress(OSError):
+                    connection.sendall(b"x")  # drop by drop
+            open_still = [connection for connection in open_still if not _closed(connection)]
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert httpx.get(f"{address}/api/health").status_code == 200
+
+
+def _closed(connection):
+    connection.setblocking(False)
+    try:
+        while data := connection.recv(65536):
+            assert data
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def test_a_request_that_a_stopping_server_gives_up_is_told(collection):
+    """uvicorn cancels what still runs when its seconds of grace are over."""
+    page, sent = Page(collection, hosts=LOOPBACK), []
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    async def stop():
+        headers = [(b"host", b"127.0.0.1"), (b"content-type", b"image/png")]
+        scope = {"type": "http", "method": "POST", "path": "/api/queries", "headers": headers, "query_string": b""}
+        task = asyncio.create_task(page(scope, receive, send))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await task
+
+    asyncio.run(stop())
+    assert sent[0]["status"] == 503 and "stopping" in json.loads(sent[1]["body"])["error"]
+    assert b"content-security-policy" in dict(sent[0]["headers"])
 
 
 def test_files_of_the_page_are_compressed_and_known_again(client):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -31,30 +32,48 @@ def start(*arguments):
     raise AssertionError(f"{''.join(printed)}\n{process.stderr.read()}")
 
 
-def test_serves_until_it_is_told_to_stop_and_finishes_what_runs(digits):
-    process, address, printed = start(digits, "--port", "0")
-    try:
-        assert address.startswith("http://127.0.0.1:") and "opening" in printed and "items of digits" in printed
-        assert httpx.get(f"{address}api/health").json()["status"] == "ok"
-        assert "<html" in httpx.get(address).text
-        host, port = re.match(r"http://([\d.]+):(\d+)/", address).groups()
-        # A search that is half asked for when the signal comes.
-        body = b'{"query": {"id": "%s"}}' % httpx.get(f"{address}api/items?like=").json()["ids"][0].encode()
-        head = f"POST /api/search HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
-            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
-            time.sleep(0.3)
-            process.send_signal(signal.SIGTERM)
-            time.sleep(0.5)
-            with pytest.raises(httpx.TransportError):
-                httpx.get(f"{address}api/health")
-            connection.sendall(body[5:])
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        assert answer.startswith(b"HTTP/1.1 200 OK") and b'"hits"' in answer
-        assert process.wait(10) == 0
-        assert process.stdout.read().strip().endswith("stopped") and process.stderr.read() == ""
-    finally:
-        process.kill()
+def test_serves_until_it_is_told_to_stop_and_finishes_what_runs(digits, capfd):
+    """In this process, whose main thread the server takes until the signal."""
+    with socket.create_server(("127.0.2.1", 0)) as free:
+        port = free.getsockname()[1]
+    # An address of loopback that is none of its usual names.
+    address, answers = f"http://127.0.2.1:{port}/", []
+
+    def use():
+        try:
+            while True:
+                try:
+                    assert httpx.get(f"{address}api/health").json()["status"] == "ok"
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.02)
+            assert "<html" in httpx.get(address).text
+            # A search that is half asked for when the signal comes.
+            body = b'{"query": {"id": "%s"}}' % httpx.get(f"{address}api/items?like=").json()["ids"][0].encode()
+            head = f"POST /api/search HTTP/1.1\r\nHost: 127.0.2.1:{port}\r\nContent-Type: application/json\r\n"
+            with socket.create_connection(("127.0.2.1", port), timeout=20) as connection:
+                connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
+                time.sleep(0.3)
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.5)
+                with pytest.raises(httpx.TransportError):
+                    httpx.get(f"{address}api/health")
+                connection.sendall(body[5:])
+                answers.append(b"".join(iter(lambda: connection.recv(65536), b"")))
+        except BaseException:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise
+
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        using = pool.submit(use)
+        assert cli.main(["serve", str(digits), "--host", "127.0.2.1", "--port", str(port)]) == 0
+        using.result(20)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert answers[0].startswith(b"HTTP/1.1 200 OK") and b'"hits"' in answers[0]
+    printed, errors = capfd.readouterr()
+    assert "opening" in printed and "items of digits" in printed and address in printed and not errors
+    assert printed.strip().endswith("stopped")
 
 
 def test_ctrl_c_ends_a_stream_and_a_token_guards_other_addresses(digits, tmp_path):
@@ -95,6 +114,9 @@ def test_mistakes_are_told_before_anything_is_loaded(digits, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["serve", str(digits), "--port", "70000"])
     assert end.value.code == 2 and "from 0 to" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["serve", str(digits), "--max-megapixels", "179"])
+    assert "the most that Pillow decodes" in " ".join(capsys.readouterr().err.split())
 
 
 def test_answers_do_not_wait_for_one_another():

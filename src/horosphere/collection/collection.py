@@ -157,6 +157,11 @@ class Collection:
             images = torch.stack([self.view(image) for image in images]) if len(images) else torch.empty(0)
         return self.model.encode(images).float().cpu()
 
+    @property
+    def has_thumbnails(self) -> bool:
+        """Whether any item has one."""
+        return self._thumbnails.any()
+
     def thumbnail(self, id: str) -> bytes | None:
         """What the model saw of an item, small, as a JPEG; None where it was no image, or there is no such item."""
         return self._thumbnails.get(id)

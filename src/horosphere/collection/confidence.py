@@ -1,6 +1,7 @@
 """What the radius of a query says: how far out it is, and, where items have classes, whether that tells right from wrong."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -120,7 +121,8 @@ def radii(index: SearchIndex, folder: Path, progress: bool = False) -> Radii | N
     found = measure(index, progress)
     values: dict[str, Any] = {"format": _FORMAT, "items": len(index), "part": found.part, "reason": found.reason}
     values |= {"quantiles": found.quantiles.tolist(), "worth": None if found.worth is None else asdict(found.worth)}
-    write_text(path, json.dumps(values, indent=2) + "\n")
+    with suppress(OSError):  # a folder that cannot be written has no cache
+        write_text(path, json.dumps(values, indent=2) + "\n")
     return found
 
 

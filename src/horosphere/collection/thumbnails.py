@@ -78,6 +78,11 @@ class Thumbnails:
             row = self._database.execute("SELECT jpeg FROM items WHERE id = ?", (id,)).fetchone()
         return None if row is None else row[0]
 
+    def any(self) -> bool:
+        """Whether any item has a JPEG."""
+        with self._lock:
+            return self._database.execute("SELECT 1 FROM items WHERE jpeg IS NOT NULL LIMIT 1").fetchone() is not None
+
     def sources(self) -> dict[str, str]:
         """id → where it came from, of every item."""
         with self._lock:

@@ -35,7 +35,7 @@ class ServeConfig:
     max_megabytes: int = 20
     """Of an uploaded image."""
     max_megapixels: int = 50
-    """Of an uploaded image."""
+    """Of an uploaded image; at most 178."""
     milvus_token_file: Path | None = None
     """Where the points are on a Milvus server: a file with its token; else $HOROSPHERE_MILVUS_TOKEN, or none."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -45,7 +45,11 @@ class ServeConfig:
             "serve",
             port=(self.port, 0 <= self.port <= 65535, "a number from 0 to 65535"),
             max_megabytes=(self.max_megabytes, self.max_megabytes >= 1, "1 or more"),
-            max_megapixels=(self.max_megapixels, self.max_megapixels >= 1, "1 or more"),
+            max_megapixels=(
+                self.max_megapixels,
+                1 <= self.max_megapixels <= 178,
+                "a number from 1 to 178, the most that Pillow decodes",
+            ),
         )
 
     @property

@@ -25,7 +25,7 @@ def describe(collection: Collection, limits: Limits) -> dict[str, Any]:
         "items": len(collection),
         "engine": about["engine"],
         "takes_images": collection.takes_images,
-        "has_thumbnails": any(collection.thumbnail(id) for id in index.ids[:1]),
+        "has_thumbnails": collection.has_thumbnails,
         "space": collection.space.describe(),
         "parts": [
             {

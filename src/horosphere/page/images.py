@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from ..collection import Collection
+from ..collection.thumbnails import jpeg
 from .bodies import encode_point, refuse
 from .limits import Limits
 from .workers import Batcher, Pool
@@ -60,10 +60,7 @@ def see(collection: Collection, data: bytes, limits: Limits) -> Seen:
 
 def preview(view: Tensor) -> str:
     """A view as a data: URL of a JPEG."""
-    pixels = view.permute(1, 2, 0).numpy()
-    out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)).save(out, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(view.permute(1, 2, 0).numpy())).decode()}"
 
 
 class Embedding:

@@ -1,11 +1,12 @@
 """Who may ask, and what every answer tells the browser."""
 
+import asyncio
 import hmac
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -48,11 +49,9 @@ class Session:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self.is_token(given.strip()):
             return True
-        try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(self.cookie_name(scope))
-        except CookieError:
-            return False
-        return morsel is not None and hmac.compare_digest(morsel.value.encode(), self._value.encode())
+        # As browsers do: of other servers' cookies on this host some may be no cookies by the standard.
+        value = cookie_parser(headers.get("cookie", "")).get(self.cookie_name(scope), "")
+        return hmac.compare_digest(value.encode(), self._value.encode())
 
 
 class Guard:
@@ -73,17 +72,29 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
+        started = False
+
         async def send_guarded(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         refusal = self._refusal(scope, Headers(scope=scope))
-        await (refusal or self.app)(scope, receive, send_guarded)
+        try:
+            await (refusal or self.app)(scope, receive, send_guarded)
+        except asyncio.CancelledError:
+            # Only a server that stops cancels.
+            if started:
+                raise
+            await _turned_away("the server is stopping; ask again once it is back")(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
+        if scope.get("state", {}).get("full"):
+            return _turned_away("the server has as many connections as it takes; try again in a second")
         host = headers.get("host", "")
         if self.hosts is not None and _name(host) not in self.hosts:
             known = ", ".join(sorted(self.hosts))
@@ -96,6 +107,10 @@ class Guard:
             error = "this server asks for its token; send Authorization: Bearer TOKEN, or open the address that it printed"
             return JSONResponse({"error": error}, 401, headers={"WWW-Authenticate": "Bearer"})
         return None
+
+
+def _turned_away(error: str) -> JSONResponse:
+    return JSONResponse({"error": error}, 503, headers={"Retry-After": "1", "Connection": "close"})
 
 
 def _name(host: str) -> str | None:

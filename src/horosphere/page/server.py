@@ -17,6 +17,7 @@ from ..config import ServeConfig
 from ..errors import InputError
 from ..index import read_token
 from .app import Page
+from .connections import Connection
 from .limits import Limits
 from .safety import LOOPBACK
 
@@ -44,8 +45,8 @@ def serve(config: ServeConfig) -> None:
             _warm(collection)
         _ = collection.radii  # measured here where they were not yet, and not by the first to search
         limits = Limits(bytes=config.max_megabytes * 2**20, pixels=config.max_megapixels * 10**6)
-        page = Page(collection, token=token, hosts=LOOPBACK if config.on_loopback else None, limits=limits)
-        server = _Server(page, limits.connections, config.log)
+        page = Page(collection, token=token, hosts=LOOPBACK | {config.host} if config.on_loopback else None, limits=limits)
+        server = _Server(page, config.log)
         host, port = listening.getsockname()[:2]
         print(_banner(collection, config, host, port, token), flush=True)
         if config.open:
@@ -61,18 +62,17 @@ def serve(config: ServeConfig) -> None:
 class _Server(uvicorn.Server):
     """uvicorn's, whose streams end when it is told to stop."""
 
-    def __init__(self, page: Page, connections: int, log: bool):
+    def __init__(self, page: Page, log: bool):
         super().__init__(
             uvicorn.Config(
                 page,
-                http="h11",
+                http=Connection,
                 ws="none",
                 lifespan="on",
                 access_log=log,
                 log_level="info" if log else "warning",
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=connections,
                 timeout_graceful_shutdown=_GRACE,
             )
         )
