@@ -101,7 +101,7 @@ def corner(page) -> tuple[float, float]:
 
 def at(page, index: int) -> tuple[float, float]:
     """The pixel of a point in the window."""
-    (x, y), (left, top) = page.evaluate("(index) => disk.onScreen(disk.place(index))", index), corner(page)
+    (x, y), (left, top) = page.evaluate("(index) => disk.onScreen(disk.items.place(index))", index), corner(page)
     return left + x, top + y
 
 
@@ -109,10 +109,10 @@ def middle_index(page, low: float = 0.2, high: float = 0.6) -> int:
     """A point that is seen neither in the middle nor at the rim, with no other beside it, and that has an image."""
     return page.evaluate(
         """([low, high]) => {
-            const seen = [...disk.ids.keys()].map((index) => mobius.apply(disk.camera.isometry, disk.place(index)));
+            const seen = [...disk.items.ids.keys()].map((index) => mobius.apply(disk.camera.isometry, disk.items.place(index)));
             return seen.findIndex(([x, y], index) => {
                 const length = Math.hypot(x, y), others = seen.filter(([u, v]) => Math.hypot(u - x, v - y) < 0.04);
-                return length > low && length < high && others.length === 1 && !disk.ids[index].endsWith("9");
+                return length > low && length < high && others.length === 1 && !disk.items.ids[index].endsWith("9");
             });
         }""",
         [low, high],
@@ -122,8 +122,8 @@ def middle_index(page, low: float = 0.2, high: float = 0.6) -> int:
 def pixels(page) -> np.ndarray:
     """What WebGL has just drawn: (h, w, 4) uint8."""
     side, text = page.evaluate("""() => {
-        const { gl, canvas } = disk.points, out = new Uint8Array(4 * canvas.width * canvas.height);
-        disk.draw();
+        const { gl, canvas } = disk.picture.points, out = new Uint8Array(4 * canvas.width * canvas.height);
+        disk.picture.draw(disk);
         gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, out);
         let text = "";
         for (let i = 0; i < out.length; i += 30000) text += String.fromCharCode(...out.subarray(i, i + 30000));
@@ -181,7 +181,7 @@ def test_isometries_are_those_of_python(page):
 def test_the_grabbed_point_follows_the_pointer_and_distances_are_kept(page):
     pairs = "[[1, 2], [5, 90], [200, 33]]"
     measure = f"""() => {pairs}.map(([i, j]) => mobius.distance(
-        mobius.apply(disk.camera.isometry, disk.place(i)), mobius.apply(disk.camera.isometry, disk.place(j))))"""
+        mobius.apply(disk.camera.isometry, disk.items.place(i)), mobius.apply(disk.camera.isometry, disk.items.place(j))))"""
     before, index = page.evaluate(measure), middle_index(page)
     x, y = at(page, index)
     page.mouse.move(x, y)
@@ -191,7 +191,7 @@ def test_the_grabbed_point_follows_the_pointer_and_distances_are_kept(page):
         assert at(page, index) == pytest.approx((x + dx, y + dy), abs=0.01)
     # Beyond the rim the point waits at it.
     page.mouse.move(x + 2000, y)
-    assert page.evaluate("(i) => Math.hypot(...mobius.apply(disk.camera.isometry, disk.place(i)))", index) < 0.99
+    assert page.evaluate("(i) => Math.hypot(...mobius.apply(disk.camera.isometry, disk.items.place(i)))", index) < 0.99
     page.mouse.move(x - 50, y)
     assert at(page, index) == pytest.approx((x - 50, y), abs=0.01)
     page.mouse.up()
@@ -207,14 +207,14 @@ def test_the_grabbed_point_follows_the_pointer_and_distances_are_kept(page):
 def test_every_point_is_drawn_where_it_is_and_in_its_colour(page):
     page.evaluate("() => disk.colourBy('class')")
     settled(page)
-    for place in ([0, 0], page.evaluate("disk.place(17)")):
+    for place in ([0, 0], page.evaluate("disk.items.place(17)")):
         page.evaluate("(place) => disk.camera.set(disk.camera.centred(place), place[0] ? 2 : 1)", place)
         settled(page)
         image, seen = (
             pixels(page),
-            page.evaluate("""() => [...disk.ids.keys()].map((index) => {
-            const [x, y] = disk.onScreen(disk.place(index));
-            return [index, x * disk.ratio, y * disk.ratio, disk.scheme.colour(disk.fields.class.codes[index])];
+            page.evaluate("""() => [...disk.items.ids.keys()].map((index) => {
+            const [x, y] = disk.onScreen(disk.items.place(index));
+            return [index, x * disk.picture.ratio, y * disk.picture.ratio, disk.scheme.colour(disk.items.fields.class.codes[index])];
         })"""),
         )
         inside = [one for one in seen if 2 < one[1] < image.shape[1] - 2 and 2 < one[2] < image.shape[0] - 2]
@@ -241,8 +241,8 @@ def test_zooming_holds_what_is_under_the_pointer_and_shows_images(page):
     assert page.evaluate("disk.camera.scale") > 3
     shown = page.evaluate("""async () => {
         while (disk.images.flying || disk.images.wanted.length) await new Promise((done) => setTimeout(done, 20));
-        return disk.thumbnails.map(({ index, side }) => [disk.ids[index], ...disk.onScreen(disk.place(index)), side,
-            disk.images.get(disk.ids[index]) === null]);
+        return disk.thumbnails.map(({ index, side }) => [disk.items.ids[index], ...disk.onScreen(disk.items.place(index)), side,
+            disk.images.get(disk.items.ids[index]) === null]);
     }""")
     assert len(shown) > 3 and all(missing == (int(id.split()[1]) % 10 == 9) for id, *_, missing in shown)
     for i, (_, ax, ay, a, _) in enumerate(shown):
@@ -263,7 +263,7 @@ def test_a_point_is_named_picked_and_brought_to_the_centre(page):
     page.get_by_label("Show images").click()
     x, y = at(page, index)
     page.mouse.move(x + 2, y - 1)
-    name = page.evaluate("(i) => disk.ids[i]", index)
+    name = page.evaluate("(i) => disk.items.ids[i]", index)
     tip = page.locator(".disk-tip")
     tip.wait_for(state="visible")
     assert name in tip.inner_text() and "class kind" in tip.inner_text()
@@ -274,7 +274,7 @@ def test_a_point_is_named_picked_and_brought_to_the_centre(page):
     assert page.evaluate("events.filter(([name]) => name === 'pick')") == [["pick", name]]
     page.mouse.dblclick(x, y)
     settled(page)
-    assert page.evaluate("(i) => Math.hypot(...mobius.apply(disk.camera.isometry, disk.place(i)))", index) < 1e-6
+    assert page.evaluate("(i) => Math.hypot(...mobius.apply(disk.camera.isometry, disk.items.place(i)))", index) < 1e-6
     page.wait_for_timeout(400)
     assert len(page.evaluate("events.filter(([name]) => name === 'pick')")) == 1  # no second one
     page.mouse.move(1, 1)
@@ -287,15 +287,15 @@ def test_the_nearest_is_found_as_by_brute_force(page):
         const { nearestTo, aroundCentre } = await import("/static/disk/nearest.js");
         let wrong = 0;
         for (let i = 0; i < 60; i += 1) {
-            const isometry = mobius.carry(disk.place(i), [0.3 * Math.sin(i), 0.5 * Math.cos(3 * i)]);
-            const seen = [...disk.ids.keys()].map((index) => mobius.apply(isometry, disk.place(index)));
+            const isometry = mobius.carry(disk.items.place(i), [0.3 * Math.sin(i), 0.5 * Math.cos(3 * i)]);
+            const seen = [...disk.items.ids.keys()].map((index) => mobius.apply(isometry, disk.items.place(index)));
             const at = [0.9 * Math.sin(7 * i), 0.9 * Math.cos(5 * i) * Math.cos(7 * i)], reach = 0.02 * (1 + i % 9);
             const far = seen.map(([x, y]) => Math.hypot(x - at[0], y - at[1]));
             const nearest = far.indexOf(Math.min(...far));
-            if (nearestTo(disk.places, isometry, at, reach) !== (far[nearest] < reach ? nearest : -1)) wrong += 1;
+            if (nearestTo(disk.items.places, isometry, at, reach) !== (far[nearest] < reach ? nearest : -1)) wrong += 1;
             const width = 0.1 + 0.01 * i, inside = seen.map(([x, y], index) => ({ index, length: Math.hypot(x, y), x, y }))
                 .filter(({ x, y }) => Math.abs(x) <= width && Math.abs(y) <= 0.4).sort((a, b) => a.length - b.length);
-            const { found, count } = aroundCentre(disk.places, isometry, width, 0.4, 20);
+            const { found, count } = aroundCentre(disk.items.places, isometry, width, 0.4, 20);
             if (count !== inside.length || found.length < Math.min(20, count)) wrong += 1;
             const off = inside.slice(0, 20).map(({ length }, k) => length - Math.hypot(found[k].x, found[k].y));
             if (off.some((value) => Math.abs(value) > 1e-6)) wrong += 1;
@@ -315,7 +315,7 @@ def test_colours_words_and_numbers(page):
     page.mouse.move(1, 1)
     settled(page)
     assert keys.nth(3).get_attribute("aria-pressed") == "true"
-    stand = page.evaluate("() => [...disk.points.palette].filter((_, i) => i % 4 === 3).slice(0, 8)")
+    stand = page.evaluate("() => [...disk.picture.points.palette].filter((_, i) => i % 4 === 3).slice(0, 8)")
     assert [value >= 4 for value in stand] == [i != 3 for i in range(8)]
     page.evaluate("() => disk.colourBy('year')")
     assert keys.count() == 0 and page.locator(".disk-scale").inner_text().split() == ["1980", "2019"]
@@ -327,12 +327,12 @@ def test_colours_words_and_numbers(page):
 
 def test_what_is_found_stands_out(page):
     assert page.evaluate("() => disk.find('KIND 3')") == 75
-    assert page.evaluate("() => disk.points.found.reduce((a, b) => a + b)") == 75
+    assert page.evaluate("() => disk.picture.points.found.reduce((a, b) => a + b)") == 75
     settled(page)
     colours = pixels(page)
     assert page.evaluate("() => disk.find('item 599')") == 1
     settled(page)
-    seen = page.evaluate("() => Math.hypot(...mobius.apply(disk.camera.isometry, disk.place(disk.row.get('item 599'))))")
+    seen = page.evaluate("() => Math.hypot(...mobius.apply(disk.camera.isometry, disk.items.place(disk.items.row.get('item 599'))))")
     assert seen < 1e-6
     assert page.evaluate("() => disk.find('nothing like it')") == 0 and page.evaluate("() => disk.find('')") == 0
     page.keyboard.press("Tab")
@@ -345,8 +345,8 @@ def test_the_query_is_shown_with_its_neighbours(page):
     settled(page)
     # It came from the rim to the centre, with lines to those that are there.
     assert page.evaluate("() => Math.hypot(...mobius.apply(disk.camera.isometry, disk.query))") < 1e-6
-    assert page.evaluate("() => disk.neighbours.map((i) => disk.ids[i])") == ["item 5", "item 13", "item 21"]
-    drawn = "() => disk.top.getImageData(0, 0, disk.layers[2].width, disk.layers[2].height).data.some((value) => value)"
+    assert page.evaluate("() => disk.neighbours.map((i) => disk.items.ids[i])") == ["item 5", "item 13", "item 21"]
+    drawn = "() => disk.picture.top.getImageData(0, 0, disk.picture.layers[2].width, disk.picture.layers[2].height).data.some((value) => value)"
     page.evaluate("() => { disk.plain = true; disk.settle(); }")
     settled(page)
     assert page.evaluate(drawn)
@@ -374,11 +374,11 @@ def test_everything_works_by_keys(page):
     page.keyboard.press("Enter")
     settled(page)
     nearest = page.evaluate("() => disk.looked")
-    assert page.evaluate("(i) => Math.hypot(...mobius.apply(disk.camera.isometry, disk.place(i)))", nearest) < 1e-6
+    assert page.evaluate("(i) => Math.hypot(...mobius.apply(disk.camera.isometry, disk.items.place(i)))", nearest) < 1e-6
     page.keyboard.press("Tab")
     options = page.get_by_role("option")
     assert page.evaluate("() => document.activeElement.getAttribute('role')") == "listbox"
-    assert options.count() == 20 and page.evaluate("(i) => disk.ids[i]", nearest) in options.first.inner_text()
+    assert options.count() == 20 and page.evaluate("(i) => disk.items.ids[i]", nearest) in options.first.inner_text()
     page.keyboard.press("ArrowDown")
     assert options.nth(1).get_attribute("aria-selected") == "true"
     second = options.nth(1).inner_text()
@@ -398,21 +398,21 @@ def test_motion_is_smooth_unless_it_is_not_wanted(visit, small):
     still = visit(small, ready="body[data-ready]", expected=["404"], reduced_motion="reduce")
     assert still.evaluate("() => { disk.centre(3); return disk.camera.still; }") is True
     for page in (moving, still):
-        assert page.evaluate("() => Math.hypot(...mobius.apply(disk.camera.isometry, disk.place(3)))") < 1e-6
+        assert page.evaluate("() => Math.hypot(...mobius.apply(disk.camera.isometry, disk.items.place(3)))") < 1e-6
 
 
 def test_size_pixel_ratio_and_a_lost_context(visit, small):
     page = visit(small, ready="body[data-ready]", expected=["404", "CONTEXT_LOST"], device_scale_factor=2)
     page.evaluate("() => disk.colourBy('class')")
     settled(page)
-    assert page.evaluate("() => disk.layers.map(({ width, height }) => [width, height])") == [[1200, 1200]] * 3
+    assert page.evaluate("() => disk.picture.layers.map(({ width, height }) => [width, height])") == [[1200, 1200]] * 3
     page.evaluate("() => { document.getElementById('disk').style.width = '300px'; }")
     page.wait_for_timeout(200)
     settled(page)
-    assert page.evaluate("() => disk.layers.map(({ width }) => width)") == [600] * 3
+    assert page.evaluate("() => disk.picture.layers.map(({ width }) => width)") == [600] * 3
     before = pixels(page)
     page.evaluate("""async () => {
-        const loss = disk.points.gl.getExtension("WEBGL_lose_context");
+        const loss = disk.picture.points.gl.getExtension("WEBGL_lose_context");
         const wait = () => new Promise((done) => setTimeout(done, 60));
         loss.loseContext();
         await wait();
@@ -436,7 +436,6 @@ def test_without_webgl_there_is_a_list(visit, small):
     page.evaluate(
         "() => { disk.colourBy('class'); disk.find('3'); disk.showQuery([0, 0], ['item 3']); disk.focus('item 3'); }"
     )
-    page.evaluate("() => disk.destroy()")
 
 
 @pytest.mark.parametrize("z", [[], [0j], [0.5j, 0.5j], [1 - 2**-20 + 0j, -1 + 2**-20 + 0j, 0j]], ids=len)
@@ -444,13 +443,12 @@ def test_few_points_and_points_at_the_rim(visit, z):
     z = np.array(z, complex)
     with serving(application(z, {})) as address:
         page = visit(address, ready="body[data-ready]")
-        page.evaluate("() => { if (disk.ids.length) disk.centre(0); disk.colourBy('class'); }")
+        page.evaluate("() => { if (disk.items.ids.length) disk.centre(0); disk.colourBy('class'); }")
         page.focus(".disk-stage")
         for key in ("Enter", "+", "ArrowUp", "r"):
             page.keyboard.press(key)
         settled(page)
-        assert page.evaluate("() => disk.stats().items") == len(z)
-        page.evaluate("() => disk.destroy()")
+        assert page.evaluate("() => disk.count") == len(z)
 
 
 def test_a_hundred_thousand_points(visit):
@@ -467,8 +465,7 @@ def test_a_hundred_thousand_points(visit):
             page.wait_for_timeout(16)
         page.mouse.up()
         settled(page)
-        page.mouse.move(left + 250, top + 310)
-        stats = page.evaluate("() => disk.stats()")
-        print(f"100,000 points, drawn in software: {stats}")
-        assert stats["items"] == stats["drawn"] == count and stats["frames"] > 1
-        assert page.evaluate("() => disk.frames.drawn(disk.ids.length)") >= 20_000
+        times = page.evaluate("() => disk.frames.summary()")
+        print(f"100,000 points, drawn in software: {times}")
+        assert page.evaluate("() => disk.count") == count and times["frames"] > 1
+        assert page.evaluate("() => disk.frames.drawn(disk.items.ids.length)") >= 20_000

@@ -45,7 +45,7 @@ export class Panel {
     this.disk.load(points, items);
     this.tell(sentence ?? "");
     const fields = Object.keys(items.fields);
-    if (fields.length) {
+    if (fields.length && !this.disk.bare) {
       const select = find("colour-by");
       select.replaceChildren(...fields.map((name) => make("option", { value: name }, name)));
       select.addEventListener("change", () => this.disk.colourBy(select.value));

@@ -1,13 +1,17 @@
 // Where one looks from: an isometry of the disk and a magnification, moved at once or over a moment.
-import { apply, between, carry, compose, identity, toCentre } from "./mobius.js";
+import { apply, between, bounded, carry, compose, distance, identity, toCentre } from "./mobius.js";
 
 export const FURTHEST = 1, NEAREST = 60;
 const INSIDE = 0.985; // nothing is carried to the boundary itself
 const TURN = 320; // milliseconds of a move
+const BEYOND = 3, MOST = 18; // how far beyond the outermost item, and from the middle, one may look from
 
 export class Camera {
-  constructor(onMove) {
+  // Without `glides` every move is made at once: nothing draws its frames.
+  constructor(onMove, glides = true) {
     this.onMove = onMove;
+    this.glides = glides;
+    this.reach = MOST;
     this.isometry = identity;
     this.scale = 1;
     this.home = 1; // the scale at the start, at which the collection fills the view
@@ -16,18 +20,30 @@ export class Camera {
 
   get still() { return !this.goal; }
 
+  // Where a move that is under way ends, so that keys struck fast add up.
+  get heading() { return this.goal?.to ?? this.isometry; }
+
+  // The view of a collection whose outermost item lies at `radius`.
+  start(home, radius) {
+    this.home = home;
+    this.reach = Math.min(distance([0, 0], [radius, 0]) + BEYOND, MOST);
+    this.set(identity, home);
+  }
+
+  reset() { this.glide(identity, this.home); }
+
   set(isometry, scale = this.scale) {
     this.goal = null;
-    this.isometry = isometry;
+    this.isometry = bounded(isometry, this.reach);
     this.scale = Math.min(Math.max(scale, FURTHEST), NEAREST);
     this.onMove();
   }
 
   // Over a moment, or at once for those who want no motion.
   glide(isometry, scale = this.scale) {
-    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return this.set(isometry, scale);
+    if (!this.glides || matchMedia("(prefers-reduced-motion: reduce)").matches) return this.set(isometry, scale);
     const to = Math.min(Math.max(scale, FURTHEST), NEAREST);
-    this.goal = { from: this.isometry, to: isometry, scale: this.scale, end: to, start: performance.now() };
+    this.goal = { from: this.isometry, to: bounded(isometry, this.reach), scale: this.scale, end: to, start: performance.now() };
     this.onMove();
   }
 

@@ -9,8 +9,9 @@ export class Frames {
     this.budget = Infinity;
   }
 
-  // A frame while everything moves; `count` points are there.
-  tick(now, count) {
+  // A frame; `count` points are there. Only where another follows at once, `onward`, does the time to it tell how long a
+  // frame takes: else it waits for the hand.
+  tick(now, count, onward) {
     if (this.last !== null && now - this.last < 1000) {
       const interval = now - this.last;
       this.intervals.push(interval);
@@ -19,7 +20,7 @@ export class Frames {
       if (recent > SLOW) this.budget = Math.max(LEAST, Math.min(this.budget, count) * 0.7);
       else if (recent < FAST && this.budget < count) this.budget *= 1.15;
     }
-    this.last = now;
+    this.last = onward ? now : null;
   }
 
   // Nothing moves now: the next interval would tell of the pause.

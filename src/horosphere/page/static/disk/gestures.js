@@ -9,9 +9,7 @@ export class Gestures {
     this.element = element;
     this.on = on;
     this.down = new Map();
-    this.stop = new AbortController();
-    const { signal } = this.stop;
-    const listen = (name, does, options = {}) => element.addEventListener(name, does.bind(this), { signal, ...options });
+    const listen = (name, does, options) => element.addEventListener(name, does.bind(this), options);
     listen("pointerdown", this.pressed);
     listen("pointermove", this.moved);
     listen("pointerup", this.released);
@@ -19,11 +17,8 @@ export class Gestures {
     listen("pointerleave", () => { if (!this.down.size) on.point(null); });
     listen("wheel", this.wheeled, { passive: false });
     listen("keydown", this.typed);
-  }
-
-  close() {
-    clearTimeout(this.waiting);
-    this.stop.abort();
+    // One finger may scroll the page; two are the disk's.
+    listen("touchmove", (event) => { if (event.touches.length > 1 && event.cancelable) event.preventDefault(); }, { passive: false });
   }
 
   at(event) {
@@ -91,6 +86,8 @@ export class Gestures {
 
   typed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (this.on.key(event.key, event.shiftKey)) event.preventDefault();
+    if (!this.on.key(event.key, event.shiftKey)) return;
+    event.preventDefault();
+    event.stopPropagation(); // the page has keys of its own
   }
 }

@@ -1,16 +1,14 @@
 // The points nearest the centre as a list of words: for screen readers and keys, and where nothing can be drawn.
-import { make } from "./legend.js";
+import { make } from "../dom.js";
 
 export class List {
-  // `on`: look(index or null), pick(index), centre(index).
+  // `on`: look(index or null), pick(index), centre(index), leave().
   constructor(container, on) {
-    this.element = container.appendChild(make("ul", "disk-list"));
+    this.element = container.appendChild(make("ul", { class: "disk-list", role: "listbox", tabindex: 0 }));
     this.on = on;
     this.items = [];
     this.active = 0;
-    Object.assign(this.element, { tabIndex: 0, id: `disk-list-${Math.random().toString(36).slice(2)}` });
-    this.element.setAttribute("role", "listbox");
-    this.element.setAttribute("aria-label", "Items nearest the centre. Enter searches with one, C brings it to the centre.");
+    this.element.id = `disk-list-${Math.random().toString(36).slice(2)}`;
     this.element.addEventListener("keydown", (event) => this.typed(event));
     this.element.addEventListener("focus", () => this.mark(this.active));
     this.element.addEventListener("blur", () => on.look(null));
@@ -20,16 +18,14 @@ export class List {
     });
   }
 
-  // Items {index, text}, nearest first.
-  show(items) {
+  // Items {index, text}, nearest first, and what they are.
+  show(items, name) {
+    this.element.setAttribute("aria-label", `${name}. Enter searches with one, C brings it to the centre.`);
     const kept = document.activeElement === this.element ? this.items[this.active]?.index : undefined;
     this.items = items;
     this.active = Math.max(0, items.findIndex(({ index }) => index === kept));
     this.element.replaceChildren(...items.map(({ text }, place) => {
-      const option = make("li", "", text);
-      option.id = `${this.element.id}-${place}`;
-      option.setAttribute("role", "option");
-      return option;
+      return make("li", { id: `${this.element.id}-${place}`, role: "option" }, text);
     }));
     this.mark(this.active, false);
   }
@@ -52,6 +48,7 @@ export class List {
     else if (event.key === "Home") this.mark(0);
     else if (event.key === "End") this.mark(this.items.length - 1);
     else if (event.key === "Enter" && item) this.on.pick(item.index);
+    else if (event.key === "Escape") this.on.leave();
     else if (event.key.toLowerCase() === "c" && item) this.on.centre(item.index);
     else return;
     event.preventDefault();

@@ -4,6 +4,7 @@ const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#b8559a", "#c98a00", "#3a9fd8",
 const DARK = ["#4aa8e0", "#ff8a3d", "#2cc796", "#e58fc4", "#f0c030", "#9bd8ff", "#b79bff", "#d8d8d8"];
 // For numbers, dark to light as the number grows: blue to yellow, which every eye tells apart (after cividis).
 const RAMP = [[0, 45, 106], [65, 78, 110], [124, 123, 120], [187, 173, 107], [253, 231, 55]];
+export const HUES = LIGHT.length;
 export const SHAPES = ["●", "■", "◆", "▲"];
 const MANY = 12; // numbers with more values than this are shown as a ramp
 

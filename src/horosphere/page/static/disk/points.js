@@ -95,8 +95,4 @@ export class Points {
     gl.uniform1f(at.finding, finding ? 1 : 0);
     gl.drawArrays(gl.POINTS, 0, count);
   }
-
-  close() {
-    this.gl.getExtension("WEBGL_lose_context")?.loseContext();
-  }
 }

@@ -1,5 +1,8 @@
 // The points' shaders: an isometry moves every point in the vertex shader, a texture gives each its colour and shape.
 
+// Pixels above which a point has its shape: smaller shapes look alike.
+export const SHAPED = 6;
+
 export const VERTEX = `#version 300 es
 precision highp float;
 layout(location = 0) in vec2 place;
@@ -41,7 +44,7 @@ out vec4 pixel;
 void main() {
   vec2 p = (gl_PointCoord - 0.5) * (max(width, 1.0) + 1.0);   // in pixels from the middle
   float half_width = max(width, 1.0) * 0.5, far = length(p);
-  if (width > 6.0) {   // smaller shapes look alike
+  if (width > ${SHAPED.toFixed(1)}) {
     vec2 q = abs(p);
     if (shape > 2.5) far = max(p.y + 0.25 * half_width, 0.5 * (-p.y + 1.9 * q.x) + 0.1 * half_width);
     else if (shape > 1.5) far = 0.78 * (q.x + q.y);

@@ -1,12 +1,10 @@
 // What a point is: its image, its id and its values, beside it.
-import { make } from "./legend.js";
+import { make } from "../dom.js";
 
 export class Tip {
   constructor(stage, images) {
     this.images = images;
-    this.element = stage.appendChild(make("div", "disk-tip"));
-    this.element.hidden = true;
-    this.element.setAttribute("role", "status");
+    this.element = stage.appendChild(make("div", { class: "disk-tip", role: "status", hidden: true }));
   }
 
   // An item {id, values: [[name, value], …]} at a pixel of the box {width, height}; null: nothing.
@@ -16,12 +14,8 @@ export class Tip {
     const image = this.images.get(item.id), key = `${item.id}\n${Boolean(image)}`;
     if (key !== this.id) {
       this.id = key;
-      const words = make("div");
-      words.append(make("strong", "", item.id), ...item.values.map(([name, value]) => {
-        const line = make("span", "", value);
-        line.prepend(make("em", "", `${name} `));
-        return line;
-      }));
+      const values = item.values.map(([name, value]) => make("span", {}, make("em", {}, `${name} `), value));
+      const words = make("div", {}, make("strong", {}, item.id), ...values);
       this.element.replaceChildren(...(image ? [image.cloneNode(), words] : [words]));
     }
     const { offsetWidth: width, offsetHeight: height } = this.element;
