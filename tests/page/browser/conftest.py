@@ -1,5 +1,6 @@
 """A browser, and pages in it that are watched: a request off their origin or an error in their console fails the test."""
 
+import contextlib
 import io
 import shutil
 from urllib.parse import urlsplit
@@ -26,8 +27,8 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def visit(chromium):
+@contextlib.contextmanager
+def visiting(chromium):
     """visit(address, expected=..., ready=..., **context options): a page, once it shows `ready`.
 
     `expected`: texts of which one must be in each error of the console.
@@ -64,6 +65,12 @@ def visit(chromium):
     for context in contexts:
         context.close()
     assert not problems
+
+
+@pytest.fixture
+def visit(chromium):
+    with visiting(chromium) as visit:
+        yield visit
 
 
 @pytest.fixture(scope="session")

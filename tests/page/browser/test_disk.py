@@ -15,10 +15,12 @@ from horosphere.insight.disk import unit_disk
 from horosphere.page.assets import answer, read_assets
 
 from ..conftest import serving
+from .conftest import visiting
 
 _CSP = {"Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:"}
-_PAGE = """<!doctype html><html lang="en"><link rel="icon" href="data:,"><link rel="stylesheet" href="/static/disk/view.css">
-<link rel="stylesheet" href="/own.css"><div id="disk"></div><script type="module" src="/own.js"></script>"""
+_PAGE = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,"><link rel="stylesheet" href="/static/disk/view.css"><link rel="stylesheet" href="/own.css">
+<div id="disk"></div><script type="module" src="/own.js"></script>"""
 _STYLE = ":root { color-scheme: light dark } body { margin: 20px } #disk { width: 600px }"
 _SCRIPT = """
 import { Disk } from "/static/disk/view.js";
@@ -28,7 +30,8 @@ const events = [], told = (name) => (id) => events.push([name, id]);
 const thumbnailUrl = (id) => `/thumbnails?id=${encodeURIComponent(id)}`;
 const disk = new Disk(document.getElementById("disk"), { thumbnailUrl, onPick: told("pick"), onHover: told("hover") });
 disk.load(places, items);
-Object.assign(window, { disk, mobius, events });
+addEventListener("keydown", (event) => events.push(["page's key", event.key]));
+Object.assign(window, { disk, mobius, events, places, items });
 document.body.dataset.ready = "1";
 """
 
@@ -73,7 +76,8 @@ def spread(count: int, seed: int = 0) -> np.ndarray:
 def fields_of(count: int) -> dict:
     kinds = {"values": [f"kind_{i}" for i in range(8)], "codes": [i % 8 for i in range(count)]}
     years = {"values": [1980 + i for i in range(40)], "codes": [i % 41 - 1 for i in range(count)]}
-    return {"class": kinds, "year": years}
+    letters = {"values": list("abcdefghijkl"), "codes": [i % 12 for i in range(count)]}
+    return {"class": kinds, "year": years, "letter": letters}
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +86,25 @@ def small():
         yield address
 
 
+@pytest.fixture(scope="module")
+def opened(chromium, small):
+    with visiting(chromium) as visit:
+        yield visit(small, ready="body[data-ready]", expected=["404"])
+
+
 @pytest.fixture
-def page(visit, small):
-    return visit(small, ready="body[data-ready]", expected=["404"])
+def page(opened):
+    """The disk of 600 points as it is at the start."""
+    opened.mouse.move(1, 1)
+    opened.evaluate("""() => {
+        if (disk.plain) document.querySelector("[aria-label^='Show images']").click();
+        document.activeElement.blur();
+        delete document.documentElement.dataset.theme;
+        disk.load(places, items);
+        events.length = 0;
+    }""")
+    settled(opened)
+    return opened
 
 
 def settled(page) -> None:
@@ -109,7 +129,8 @@ def middle_index(page, low: float = 0.2, high: float = 0.6) -> int:
     """A point that is seen neither in the middle nor at the rim, with no other beside it, and that has an image."""
     return page.evaluate(
         """([low, high]) => {
-            const seen = [...disk.items.ids.keys()].map((index) => mobius.apply(disk.camera.isometry, disk.items.place(index)));
+            const { isometry } = disk.camera;
+            const seen = disk.items.ids.map((_, index) => mobius.apply(isometry, disk.items.place(index)));
             return seen.findIndex(([x, y], index) => {
                 const length = Math.hypot(x, y), others = seen.filter(([u, v]) => Math.hypot(u - x, v - y) < 0.04);
                 return length > low && length < high && others.length === 1 && !disk.items.ids[index].endsWith("9");
@@ -204,6 +225,129 @@ def test_the_grabbed_point_follows_the_pointer_and_distances_are_kept(page):
     assert at(page, index) == pytest.approx((x, y), abs=0.01)
 
 
+def test_no_move_loses_the_view(page):
+    look = """() => {
+        const { px, py, qx, qy } = disk.camera.isometry;
+        return [px * px + py * py - qx * qx - qy * qy, 2 * Math.asinh(Math.hypot(qx, qy)), disk.camera.reach];
+    }"""
+    farthest = page.evaluate("() => Math.max(...disk.items.ids.map((_, i) => mobius.distance([0, 0], disk.items.place(i))))")
+    page.focus(".disk-stage")
+    for _ in range(60):
+        page.keyboard.press("Shift+ArrowRight")
+    size, away, reach = page.evaluate(look)
+    assert size == pytest.approx(1, abs=1e-6) and away == pytest.approx(reach) and farthest < reach < farthest + 4
+    page.evaluate("""() => {
+        const { camera } = disk;
+        for (let i = 0; i < 40; i += 1) camera.set(camera.carried(camera.isometry, [-0.9, 0.05], [0.9, -0.02]));
+    }""")
+    size, away, _ = page.evaluate(look)
+    assert size == pytest.approx(1, abs=1e-6) and away == pytest.approx(reach)
+    page.keyboard.press("r")
+    assert page.evaluate(look)[1] == 0
+
+
+def test_the_time_of_a_frame_is_not_the_pace_of_the_hand(page):
+    count = "() => disk.frames.intervals.length"
+    left, top = corner(page)
+    page.mouse.move(left + 300, top + 300)
+    before = page.evaluate(count)
+    for _ in range(5):
+        page.mouse.wheel(0, -20)
+        page.wait_for_timeout(60)
+    assert page.evaluate("() => disk.camera.scale") > 1 and page.evaluate(count) == before
+    page.mouse.down()
+    for i in range(3):
+        page.mouse.move(left + 320 + i, top + 300)
+        page.wait_for_timeout(60)
+    page.mouse.up()
+    assert page.evaluate(count) > before
+    assert "ms a frame" in page.locator(".disk-readout").inner_text()
+
+
+def test_keys_of_the_disk_are_not_the_pages(page):
+    page.evaluate("() => disk.focus('item 3')")
+    page.focus(".disk-stage")
+    for key in ("Escape", "+", "Tab", "c", "Escape"):
+        page.keyboard.press(key)
+    assert page.evaluate("() => document.activeElement.className") == "disk-stage"
+    assert page.evaluate('events.filter(([name]) => name === "page\'s key").map(([, key]) => key)') == ["Tab"]
+    page.evaluate("() => disk.look(null)")
+    page.keyboard.press("Escape")  # nothing here to leave
+    assert page.evaluate("events.at(-1)") == ["page's key", "Escape"]
+
+
+def test_the_list_can_be_clicked_and_scrolled(page):
+    page.focus(".disk-list")
+    third = page.get_by_role("option").nth(2)
+    name, view = third.inner_text().split(",")[0], page.evaluate("() => [disk.camera.isometry, disk.camera.scale]")
+    third.hover()
+    page.mouse.wheel(0, 40)
+    page.wait_for_timeout(100)
+    assert page.evaluate("() => document.querySelector('.disk-list').scrollTop") > 0
+    third.click()
+    assert page.evaluate("events.filter(([name]) => name === 'pick')") == [["pick", name]]
+    assert page.evaluate("() => [disk.camera.isometry, disk.camera.scale]") == view
+
+
+def test_images_of_what_is_not_found_are_pale(page):
+    page.evaluate("() => disk.showQuery([0, 0], ['item 5', 'item 13', 'item 21'])")
+    settled(page)
+    page.evaluate("""async () => {
+        while (disk.images.flying || disk.images.wanted.length) await new Promise((done) => setTimeout(done, 20));
+    }""")
+    alpha = """() => {
+        const { index, side } = disk.thumbnails.at(-1), [x, y] = disk.onScreen(disk.items.place(index));
+        return disk.picture.top.getImageData(x + side / 4, y + side / 4, 1, 1).data[3];
+    }"""
+    shown = []
+    for text in ("", "kind 3", "kind 5"):
+        page.evaluate("(text) => disk.find(text)", text)
+        settled(page)
+        shown.append(page.evaluate(alpha))
+    assert shown[0] == shown[2] == 255 and shown[1] < 128
+
+
+def test_a_finger_that_scrolls_passes_over_the_disk(visit, small):
+    phone = {"viewport": {"width": 390, "height": 500}, "has_touch": True, "is_mobile": True}
+    page = visit(small, ready="body[data-ready]", expected=["404"], **phone)
+    assert page.locator(".disk-hint").is_visible()
+    page.evaluate("() => { disk.container.style.width = '350px'; document.body.style.paddingBottom = '900px'; }")
+    page.wait_for_timeout(100)
+    settled(page)
+    send, view = page.context.new_cdp_session(page).send, "() => disk.camera.isometry"
+    start = page.evaluate(view)
+
+    def touch(kind, *places):
+        send(
+            "Input.dispatchTouchEvent",
+            {"type": kind, "touchPoints": [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(places)]},
+        )
+
+    touch("touchStart", (200, 300))
+    for y in range(290, 100, -20):
+        touch("touchMove", (200, y))
+    touch("touchEnd")
+    page.wait_for_timeout(200)
+    assert page.evaluate("() => scrollY") > 50
+    assert page.evaluate(view) == start
+    page.evaluate("() => scrollTo(0, 0)")
+    # Two fingers are the disk's, and so is one that starts sideways.
+    touch("touchStart", (150, 200), (250, 200))
+    for y in range(190, 120, -10):
+        touch("touchMove", (150, y), (250, y))
+    touch("touchEnd")
+    settled(page)
+    second = page.evaluate(view)
+    assert second != start
+    touch("touchStart", (150, 200))
+    for x in range(160, 260, 10):
+        touch("touchMove", (x, 200))
+    touch("touchEnd")
+    settled(page)
+    assert page.evaluate(view) != second
+    assert page.evaluate("() => scrollY") < 30  # what the first finger's scroll had left
+
+
 def test_every_point_is_drawn_where_it_is_and_in_its_colour(page):
     page.evaluate("() => disk.colourBy('class')")
     settled(page)
@@ -213,8 +357,8 @@ def test_every_point_is_drawn_where_it_is_and_in_its_colour(page):
         image, seen = (
             pixels(page),
             page.evaluate("""() => [...disk.items.ids.keys()].map((index) => {
-            const [x, y] = disk.onScreen(disk.items.place(index));
-            return [index, x * disk.picture.ratio, y * disk.picture.ratio, disk.scheme.colour(disk.items.fields.class.codes[index])];
+            const [x, y] = disk.onScreen(disk.items.place(index)), { ratio } = disk.picture;
+            return [index, x * ratio, y * ratio, disk.scheme.colour(disk.items.fields.class.codes[index])];
         })"""),
         )
         inside = [one for one in seen if 2 < one[1] < image.shape[1] - 2 and 2 < one[2] < image.shape[0] - 2]
@@ -241,8 +385,8 @@ def test_zooming_holds_what_is_under_the_pointer_and_shows_images(page):
     assert page.evaluate("disk.camera.scale") > 3
     shown = page.evaluate("""async () => {
         while (disk.images.flying || disk.images.wanted.length) await new Promise((done) => setTimeout(done, 20));
-        return disk.thumbnails.map(({ index, side }) => [disk.items.ids[index], ...disk.onScreen(disk.items.place(index)), side,
-            disk.images.get(disk.items.ids[index]) === null]);
+        return disk.thumbnails.map(({ index, side }) => [disk.items.ids[index],
+            ...disk.onScreen(disk.items.place(index)), side, disk.images.get(disk.items.ids[index]) === null]);
     }""")
     assert len(shown) > 3 and all(missing == (int(id.split()[1]) % 10 == 9) for id, *_, missing in shown)
     for i, (_, ax, ay, a, _) in enumerate(shown):
@@ -332,7 +476,9 @@ def test_what_is_found_stands_out(page):
     colours = pixels(page)
     assert page.evaluate("() => disk.find('item 599')") == 1
     settled(page)
-    seen = page.evaluate("() => Math.hypot(...mobius.apply(disk.camera.isometry, disk.items.place(disk.items.row.get('item 599'))))")
+    seen = page.evaluate(
+        "() => Math.hypot(...mobius.apply(disk.camera.isometry, disk.items.place(disk.items.row.get('item 599'))))"
+    )
     assert seen < 1e-6
     assert page.evaluate("() => disk.find('nothing like it')") == 0 and page.evaluate("() => disk.find('')") == 0
     page.keyboard.press("Tab")
@@ -346,8 +492,11 @@ def test_the_query_is_shown_with_its_neighbours(page):
     # It came from the rim to the centre, with lines to those that are there.
     assert page.evaluate("() => Math.hypot(...mobius.apply(disk.camera.isometry, disk.query))") < 1e-6
     assert page.evaluate("() => disk.neighbours.map((i) => disk.items.ids[i])") == ["item 5", "item 13", "item 21"]
-    drawn = "() => disk.picture.top.getImageData(0, 0, disk.picture.layers[2].width, disk.picture.layers[2].height).data.some((value) => value)"
-    page.evaluate("() => { disk.plain = true; disk.settle(); }")
+    drawn = """() => {
+        const { top } = disk.picture;
+        return top.getImageData(0, 0, top.canvas.width, top.canvas.height).data.some((value) => value);
+    }"""
+    page.get_by_label("Show images").click()
     settled(page)
     assert page.evaluate(drawn)
     state = "() => [disk.looked, disk.hovered, disk.query, disk.thumbnails.length, disk.moving, disk.scheduled]"
@@ -431,11 +580,23 @@ def test_without_webgl_there_is_a_list(visit, small):
     });"""
     page = visit(small, ready="body[data-ready]", script=script)
     assert "WebGL2" in page.locator(".disk-message").inner_text()
-    page.get_by_role("option").first.click()
+    options, stage = page.get_by_role("option"), page.locator(".disk-stage")
+    options.first.click()
     assert page.evaluate("() => events.at(-1)[0]") == "pick"
-    page.evaluate(
-        "() => { disk.colourBy('class'); disk.find('3'); disk.showQuery([0, 0], ['item 3']); disk.focus('item 3'); }"
-    )
+    assert stage.get_attribute("role") is stage.get_attribute("tabindex") is stage.get_attribute("aria-label") is None
+    page.evaluate("() => { disk.colourBy('class'); disk.focus('item 3'); }")
+    assert page.locator(".disk-legend, .disk-tools, .disk-hint").locator("visible=true").count() == 0
+    # A query's neighbours, wherever it lies; then those around one of them.
+    page.evaluate("() => disk.showQuery([0.98, 0], ['item 3', 'item 100'])")
+    assert [text.split(",")[0] for text in options.all_inner_texts()] == ["item 3", "item 100"]
+    assert "query's neighbours" in page.locator(".disk-message").inner_text()
+    page.focus(".disk-list")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("c")
+    page.wait_for_function("() => document.querySelectorAll('[role=option]').length === 20")
+    assert options.first.inner_text().startswith("item 100,")
+    assert page.evaluate("() => disk.find('item 599')") == 1
+    page.wait_for_function("() => document.querySelector('[role=option]').textContent.startsWith('item 599,')")
 
 
 @pytest.mark.parametrize("z", [[], [0j], [0.5j, 0.5j], [1 - 2**-20 + 0j, -1 + 2**-20 + 0j, 0j]], ids=len)
@@ -460,8 +621,8 @@ def test_a_hundred_thousand_points(visit):
         left, top = corner(page)
         page.mouse.move(left + 300, top + 300)
         page.mouse.down()
-        for i in range(30):
-            page.mouse.move(left + 300 + 4 * i, top + 300 - 2 * i)
+        for i in range(10):
+            page.mouse.move(left + 300 + 12 * i, top + 300 - 6 * i)
             page.wait_for_timeout(16)
         page.mouse.up()
         settled(page)
@@ -469,3 +630,9 @@ def test_a_hundred_thousand_points(visit):
         print(f"100,000 points, drawn in software: {times}")
         assert page.evaluate("() => disk.count") == count and times["frames"] > 1
         assert page.evaluate("() => disk.frames.drawn(disk.items.ids.length)") >= 20_000
+        # So small, points have no shapes, and the legend says so.
+        page.evaluate("() => disk.colourBy('letter')")
+        alike = page.locator(".disk-alike")
+        assert "8 colours" in alike.inner_text()
+        page.evaluate("() => disk.camera.set(disk.camera.isometry, 30)")
+        alike.wait_for(state="hidden")

@@ -49,10 +49,15 @@ export class Gestures {
       const now = this.measured();
       this.on.pinch(this.spread.at, now.at, now.length / this.spread.length);
       this.spread = now;
-    } else if (this.began.moved || Math.hypot(at[0] - this.began.at[0], at[1] - this.began.at[1]) > CLICK) {
-      this.began.moved = true;
-      this.on.drag(at);
+      return;
     }
+    const across = Math.abs(at[0] - this.began.at[0]), along = Math.abs(at[1] - this.began.at[1]);
+    if (!this.began.moved) {
+      if (Math.hypot(across, along) <= CLICK) return;
+      this.began.moved = true;
+      this.began.scrolls = event.pointerType === "touch" && along > across; // that finger is the page's
+    }
+    if (!this.began.scrolls) this.on.drag(at);
   }
 
   released(event) {
