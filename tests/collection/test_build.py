@@ -1,5 +1,6 @@
 """Making a collection, stopping it at any moment, going on with it, and growing it."""
 
+import errno
 import io
 import os
 import shutil
@@ -18,7 +19,7 @@ from PIL import Image
 
 from horosphere import build as objects
 from horosphere import cli
-from horosphere.collection import Collection, Thumbnails, build
+from horosphere.collection import Collection, Thumbnails, build, disk
 from horosphere.config import IndexConfig
 from horosphere.data import FileImages, load_images
 from horosphere.errors import InputError
@@ -327,3 +328,32 @@ def test_a_replaced_item_never_has_anothers_picture(run, photos, tmp_path, monke
     assert {id: small for id, (_, _, small) in contents(tmp_path / "c").items()} == {
         id: item[2] for id, item in before.items()
     }
+
+
+def test_a_collection_that_cannot_be_written_is_searched_all_the_same(run, photos, tmp_path, monkeypatch):
+    index(run, photos, tmp_path / "c")
+    before = contents(tmp_path / "c")
+    (tmp_path / "c" / "radii.json").unlink()
+    connect = sqlite3.connect
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def read_only(address, **options):
+        if "immutable=1" not in str(address):
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(address, **options)
+
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(disk, "alone", refuse)
+    assert contents(tmp_path / "c") == before
+    with Collection.open(tmp_path / "c", device="cpu") as collection:
+        assert collection.radii.percentile(0.0) == 0 and not (tmp_path / "c" / "radii.json").exists()
+        with pytest.warns(UserWarning, match="laid out anew next time"):
+            made = disk.collection_disk(collection.index, collection.folder)
+        assert len(made.positions) == 13 and not (tmp_path / "c" / "disk.npz").exists()
+    (tmp_path / "c" / "thumbnails.sqlite-wal").write_bytes(b"x")  # something was not finished
+    with pytest.raises(InputError, match=r"thumbnails\.sqlite cannot be opened"):
+        Collection.open(tmp_path / "c")

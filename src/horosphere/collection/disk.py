@@ -1,7 +1,8 @@
 """The Poincaré disk of a whole collection: some items laid out together, all others and every query placed among them."""
 
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,7 +89,10 @@ def collection_disk(
 
     Raises InputError for an index without items.
     """
-    with nullcontext() if folder is None else alone(folder / ".disk.lock", "which lays out the same disk"):
+    with ExitStack() as held:
+        if folder is not None:
+            with suppress(OSError):  # where nothing can be written, nobody is waited for
+                held.enter_context(alone(folder / ".disk.lock", "which lays out the same disk"))
         return _made(index, None if folder is None else folder / _FILE, seed, tell or (lambda share, step: None))
 
 
@@ -120,7 +124,12 @@ def _made(index: SearchIndex, file: Path | None, seed: int, tell: Tell) -> Colle
         clock(total - _JUDGING, _JUDGING, "judging the picture")(0, 1)
         about = _judged(about, space, own, positions, seed)
         if file is not None:
-            write(file, Kept(items, positions, about, kept.landmarks, kept.layout))
+            try:
+                write(file, Kept(items, positions, about, kept.landmarks, kept.layout))
+            except OSError as error:
+                warnings.warn(
+                    f"{file} cannot be written ({error.strerror}): the disk is laid out anew next time", stacklevel=3
+                )
     laid = min(len(kept.landmarks), len(items))
     sentence = _sentence(len(items), laid, about)
     return CollectionDisk(

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
@@ -39,7 +40,7 @@ class Thumbnails:
             raise InputError(f"{folder} has no {NAME}: make the collection anew with `horosphere index`")
         self._lock = threading.Lock()
         try:
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._database = _connected(path, create)
             (found,) = self._database.execute("PRAGMA application_id").fetchone()
             (tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if not tables:
@@ -50,6 +51,8 @@ class Thumbnails:
             elif found != _APPLICATION:
                 raise InputError(f"{path} is no file of thumbnails; expected one that `horosphere index` made")
             self._database.execute("PRAGMA synchronous = FULL")
+        except sqlite3.OperationalError as error:
+            raise InputError(f"{path} cannot be opened: {error}; copy the collection to where it can be") from error
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is damaged ({error}); remove it and run `horosphere index` again") from error
 
@@ -87,6 +90,28 @@ class Thumbnails:
         """id → where it came from, of every item."""
         with self._lock:
             return dict(self._database.execute("SELECT id, place FROM items JOIN sources ON source = number"))
+
+
+def _connected(path: Path, create: bool) -> sqlite3.Connection:
+    """A connection that reads, and writes where that is allowed."""
+    address, log = f"file:{quote(str(path.absolute()))}", path.with_name(path.name + "-wal")
+    try:
+        return _tried(f"{address}?mode={'rwc' if create else 'rw'}")
+    except sqlite3.OperationalError:
+        if create or (log.is_file() and log.stat().st_size):
+            raise
+        # Reading makes files beside a database, but where nobody writes, it needs none.
+        return _tried(f"{address}?mode=ro&immutable=1")
+
+
+def _tried(address: str) -> sqlite3.Connection:
+    database = sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
+    try:
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def jpegs(views: Tensor) -> list[bytes]:
