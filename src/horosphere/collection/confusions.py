@@ -30,11 +30,11 @@ class Confusions:
 
     @property
     def sentence(self) -> str:
-        """What the weights are."""
+        """What is shown, and what the shares p of it are."""
         told = ", ".join(f"{name} at τ = {tau:g}" for name, tau in self.temperatures.items())
         return (
-            f"Items of other classes than {self.own_class}, nearest first. A weight is the share of p(x⁻), the pull on a "
-            f"negative in the gradient of a loss on this geometry's distance, among the items shown ({told})."
+            f"What the model could mistake this for: items of other classes than {self.own_class}, nearest first. p: how hard "
+            f"the loss pushes each away, as its share among those shown ({told})."
         )
 
 

@@ -69,7 +69,7 @@ def test_a_busy_server_is_asked_again_when_it_says(visit, server, collection):
 def test_an_unknown_item_is_told(visit, server):
     page = visit(f"{server}/#like=nobody", expected=["404"])
     page.wait_for_selector("#query-error:not([hidden])")
-    assert "no item has this id" in page.locator("#query-error").text_content()
+    assert "no item “nobody”" in page.locator("#query-error").text_content()
 
 
 def test_a_token_opens_the_page_and_leaves_the_address(visit, collection):

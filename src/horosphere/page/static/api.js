@@ -9,8 +9,9 @@ export class Refused extends Error {
 
 export class Gone extends Error {}
 
-// "busy" (detail: seconds until the next try), then "answer".
+// "busy" (detail: seconds until the next try), then "free" once no request waits any more.
 export const connection = new EventTarget();
+let waiting = 0;
 
 function pause(seconds, signal) {
   return new Promise((resolve, reject) => {
@@ -30,24 +31,39 @@ async function sentence(response) {
   }
 }
 
-async function send(path, options = {}) {
-  for (let busy = false; ; busy = true) {
-    let response;
-    try {
-      response = await fetch(path, options);
-    } catch (error) {
-      throw error.name === "AbortError" ? error : new Gone("The server does not answer.");
-    }
-    const wait = Number(response.headers.get("Retry-After"));
-    if (response.status === 429 || (response.status === 503 && wait > 0)) {
-      connection.dispatchEvent(new CustomEvent("busy", { detail: Math.max(1, wait || 1) }));
-      await pause(Math.max(1, wait || 1), options.signal);
-      continue;
-    }
-    if (busy) connection.dispatchEvent(new Event("answer"));
-    if (!response.ok) throw new Refused(response.status, await sentence(response));
-    return response;
+async function once(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new Gone("The server does not answer.");
   }
+}
+
+function delay(response) {
+  const wait = Number(response.headers.get("Retry-After"));
+  return response.status === 429 || (response.status === 503 && wait > 0) ? Math.max(1, wait || 1) : 0;
+}
+
+// Asks until a busy server takes it, or it is given up.
+async function again(response, path, options) {
+  waiting += 1;
+  try {
+    for (let wait; (wait = delay(response)); response = await once(path, options)) {
+      connection.dispatchEvent(new CustomEvent("busy", { detail: wait }));
+      await pause(wait, options.signal);
+    }
+    return response;
+  } finally {
+    waiting -= 1;
+    if (!waiting) connection.dispatchEvent(new Event("free"));
+  }
+}
+
+async function send(path, options = {}) {
+  let response = await once(path, options);
+  if (delay(response)) response = await again(response, path, options);
+  if (!response.ok) throw new Refused(response.status, await sentence(response));
+  return response;
 }
 
 const read = async (path, signal) => (await send(path, { signal })).json();
@@ -66,13 +82,18 @@ export const thumbnail = (id) => `/thumbnails?${new URLSearchParams({ id })}`;
 export const diskItems = () => read("/api/disk/items");
 export const diskPoints = async () => new Float32Array(await (await send("/api/disk/points")).arrayBuffer());
 
-export async function embed(image) {
+export async function embed(image, signal) {
   const headers = { "Content-Type": image.type || "application/octet-stream" };
-  return (await send("/api/queries", { method: "POST", headers, body: image })).json();
+  return (await send("/api/queries", { method: "POST", headers, body: image, signal })).json();
 }
 
 export async function openSession(token) {
   await post("/api/session", { token });
+}
+
+// Whether a program, which has no session, would be refused without a token.
+export async function wantsToken() {
+  return (await once("/api/items?like=&limit=1", { credentials: "omit" })).status === 401;
 }
 
 // The disk's layout while it is made: one JSON value a line.

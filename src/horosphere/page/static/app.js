@@ -1,5 +1,6 @@
 // Start, and the state that everything else shows.
 import * as api from "./api.js";
+import { nameTheme, switchTheme } from "./appearance.js";
 import { Controls } from "./controls.js";
 import { askToken, openHelp, openProgram, openSession, startCopying } from "./dialogs.js";
 import { find, later, say } from "./dom.js";
@@ -9,11 +10,12 @@ import { Panel } from "./panel.js";
 import { Picker } from "./picker.js";
 import { Query } from "./query.js";
 import { Results } from "./results.js";
-import { fresh, fromHash, request, toHash } from "./state.js";
+import { fresh, request, restored, toHash, toHistory } from "./state.js";
 import { welcome } from "./welcome.js";
-import { plural, seconds } from "./words.js";
+import { list, plural, seconds } from "./words.js";
 
-const SETTLED = 90; // milliseconds between the last move of a slider and the request
+// Milliseconds between the last move of a slider and the request, and the address: browsers take few of those a second.
+const SETTLED = 90, WRITTEN = 400;
 
 class App {
   constructor(collection) {
@@ -36,6 +38,7 @@ class App {
       onUnfilter: () => this.change({ where: {} }),
     });
     this.askSoon = later(SETTLED, () => this.ask());
+    this.writeSoon = later(WRITTEN, () => this.write("replaceState"));
     addEventListener("popstate", (event) => this.restore(event.state));
     addEventListener("keydown", (event) => this.key(event));
     find("program").addEventListener("click", () => openProgram(this.state));
@@ -49,15 +52,19 @@ class App {
   change(patch) {
     const step = "more" in patch || "lens" in patch || "class" in patch;
     this.state = { ...this.state, ...patch };
-    const address = `${location.pathname}#${toHash(this.state, this.collection)}`;
-    history[step ? "pushState" : "replaceState"](this.state, "", address);
+    if ("k" in patch || "weights" in patch) this.writeSoon();
+    else this.write(step ? "pushState" : "replaceState");
     this.render();
     if (step) this.ask();
     else this.askSoon();
   }
 
+  write(how) {
+    history[how](toHistory(this.state, this.collection), "", `${location.pathname}#${toHash(this.state, this.collection)}`);
+  }
+
   restore(kept) {
-    this.state = kept ?? fromHash(location.hash, this.collection);
+    this.state = restored(location.hash, kept, this.collection);
     this.render();
     this.ask();
   }
@@ -70,12 +77,7 @@ class App {
   // Answers to older requests are dropped: only the last one asked is shown.
   async ask() {
     this.pending?.abort();
-    if (!this.state.more.length) {
-      this.results.clear();
-      this.query.showRadius(null);
-      this.panel.show(null, []);
-      return;
-    }
+    if (!this.state.more.length) return this.clear();
     const pending = (this.pending = new AbortController());
     const state = this.state;
     this.results.wait(state.k);
@@ -90,13 +92,20 @@ class App {
     } catch (error) {
       if (error.name === "AbortError" || pending !== this.pending) return;
       if (error instanceof api.Refused && error.status !== 401) {
-        this.results.clear();
-        this.query.fail(error.message);
+        this.clear();
+        this.query.fail(error.status === 404 ? unknown(state) : error.message);
       } else failed(error, () => this.ask());
     }
   }
 
+  clear() {
+    this.results.clear();
+    this.query.showRadius(null);
+    this.panel.show(null, []);
+  }
+
   key(event) {
+    if (event.defaultPrevented) return; // What has the focus took it.
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const typing = event.target.closest("input:not([type=range], [type=checkbox]), select, textarea");
     if (typing) return;
@@ -118,24 +127,10 @@ class App {
   }
 }
 
-function dark() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function switchTheme() {
-  const theme = dark() ? "light" : "dark";
-  document.documentElement.dataset.theme = theme;
-  try {
-    localStorage.setItem("theme", theme);
-  } catch {
-    // Then it holds until the page is left.
-  }
-  nameTheme();
-}
-
-function nameTheme() {
-  find("theme").textContent = dark() ? "Light" : "Dark";
+// Why a search knows no such item, to a person who may have followed an old link.
+function unknown({ more, less }) {
+  const ids = [...more, ...less].flatMap((entry) => ("id" in entry ? [`“${entry.id}”`] : []));
+  return `The collection has no item ${ids.length === 1 ? ids[0] : `with one of the ids ${list(ids)}`}. Remove it, or find another by part of its id.`;
 }
 
 function banner(text, again = null) {
@@ -167,6 +162,7 @@ async function look() {
 
 function failed(error, again) {
   if (error instanceof api.Refused && error.status === 401) return askToken().then(again);
+  if (error instanceof api.Refused) return banner(error.message, again);
   if (!(error instanceof api.Gone)) throw error;
   waiting.add(again);
   banner("The server does not answer. It is asked again every two seconds; start it with “horosphere serve” if it was stopped.", look);
@@ -174,7 +170,7 @@ function failed(error, again) {
 }
 
 api.connection.addEventListener("busy", (event) => banner(`The server is busy; the next try is in ${seconds(event.detail)}.`));
-api.connection.addEventListener("answer", () => waiting.size || banner(null));
+api.connection.addEventListener("free", () => waiting.size || banner(null));
 
 async function start() {
   let collection;
@@ -182,9 +178,17 @@ async function start() {
     await openSession();
     collection = await api.collection();
   } catch (error) {
-    if (error instanceof api.Refused && error.status !== 401) return banner(error.message, start);
     return failed(error, start);
   }
+  try {
+    open(collection);
+  } catch (error) {
+    banner("The page could not show this collection. Reload it; if that does not help, it is a fault of the page.", () => location.reload());
+    throw error;
+  }
+}
+
+function open(collection) {
   document.title = `${collection.name} · Horosphere`;
   find("name").textContent = collection.name;
   find("size").textContent = plural(collection.items, "item");

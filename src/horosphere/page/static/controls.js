@@ -23,28 +23,39 @@ export class Controls {
 
   slider(part, i) {
     const id = `weight-${i}`;
-    const input = make("input", { type: "range", id, min: 0, max: this.range, step: this.range / 200, oninput: () => this.weigh() });
+    const input = make("input", { type: "range", id, min: 0, oninput: () => this.weigh(i) });
     const output = make("output", { for: id });
     const element = row(id, part.name, input, output, make("span", { class: "trained", "aria-hidden": "true" }, `trained ${weight(this.trained[i])}`));
-    element.style.setProperty("--trained", this.trained[i] / this.range);
     return { element, input, output };
   }
 
-  weigh() {
-    const weights = this.sliders.map(({ input }) => Number(input.value));
-    this.error.hidden = usable(weights, this.collection);
-    this.sliders.forEach(({ input, output }) => (output.textContent = weight(Number(input.value))));
-    if (this.error.hidden) this.onChange({ weights });
+  // Only the slider that moved says its weight: the others' steps and range are coarser than a weight.
+  weigh(moved) {
+    const { input, output } = this.sliders[moved];
+    this.weights = this.weights.map((weight, i) => (i === moved ? Number(input.value) : weight));
+    output.textContent = weight(this.weights[moved]);
+    this.error.hidden = usable(this.weights, this.collection);
+    if (this.error.hidden) this.onChange({ weights: this.weights });
+  }
+
+  // Wide enough for the weights of a link too, and never narrower again under the pointer.
+  widen() {
+    this.range = Math.max(this.range, ...this.weights);
+    this.sliders.forEach(({ element, input }, i) => {
+      Object.assign(input, { max: this.range, step: this.range / 200 });
+      element.style.setProperty("--trained", this.trained[i] / this.range);
+    });
   }
 
   show(state) {
     this.k.value = state.k;
     this.kOut.textContent = state.k;
     if (!this.sliders.length) return;
-    const weights = state.weights ?? this.trained;
+    this.weights = state.weights ?? this.trained;
+    this.widen();
     this.sliders.forEach(({ input, output }, i) => {
-      if (Number(input.value) !== weights[i]) input.value = weights[i];
-      output.textContent = weight(weights[i]);
+      if (Number(input.value) !== this.weights[i]) input.value = this.weights[i];
+      output.textContent = weight(this.weights[i]);
       input.disabled = state.lens;
     });
     this.error.hidden = true;

@@ -9,7 +9,7 @@ const KEYS = [
   ["/", "find an item by its id"],
   ["↑ ↓ ← →", "walk through the neighbours and the columns"],
   ["Enter", "search with the neighbour in focus"],
-  ["m, l", "more like it, less like it"],
+  ["m, l", "more like it, less like it: it moves to the query"],
   ["[ ]", "one neighbour fewer, one more"],
   ["w", "the trained weights"],
   ["c", "confusions, and back to neighbours"],
@@ -26,12 +26,18 @@ export function openHelp() {
 // For a shell: in single quotes nothing is special but the single quote.
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-export function openProgram(state) {
+export async function openProgram(state) {
   const [path, body] = request(state);
-  const json = JSON.stringify(body);
-  find("copy-curl").textContent = `curl -s ${quoted(location.origin + path)} \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted(json)}`;
+  const fill = (...headers) => {
+    const lines = [`curl -s ${quoted(location.origin + path)}`, ...headers.map((header) => `-H ${header}`), `-d ${quoted(JSON.stringify(body))}`];
+    find("copy-curl").textContent = lines.join(" \\\n  ");
+  };
+  const type = "'Content-Type: application/json'";
+  fill(type);
   find("copy-json").textContent = JSON.stringify(body, null, 2);
   find("copy").showModal();
+  // In double quotes the shell puts the token in, which the page does not know.
+  if (await api.wantsToken().catch(() => false)) fill(type, '"Authorization: Bearer $TOKEN"');
 }
 
 export function startCopying() {
@@ -66,21 +72,29 @@ export async function openSession() {
   }
 }
 
+let asking = null;
+
+// One dialog for all who need a token; it stays until one is right, for without it there is nothing to see.
 export function askToken() {
-  const error = find("token-error");
-  find("token").showModal();
-  return new Promise((resolve) => {
-    find("token").addEventListener("cancel", (event) => event.preventDefault());
+  asking ??= new Promise((resolve) => {
+    const dialog = find("token");
+    const error = find("token-error");
+    error.hidden = true;
+    let open = false;
+    dialog.onclose = () => (open ? resolve() : dialog.showModal());
     find("token-form").onsubmit = async (event) => {
       event.preventDefault();
       try {
         await api.openSession(find("token-word").value);
-        find("token").close();
-        resolve();
+        open = true;
+        find("token-word").value = "";
+        dialog.close();
       } catch (problem) {
         error.textContent = problem.message;
         error.hidden = false;
       }
     };
-  });
+    dialog.showModal();
+  }).finally(() => (asking = null));
+  return asking;
 }

@@ -26,6 +26,8 @@ export class Lens {
 
   // The class that the server took where none was said.
   took(answer, state) {
-    if (this.field && state.lens && state.class === null) this.taken.textContent = `its own class (${answer.class})`;
+    if (!this.field || !state.lens || state.class !== null) return;
+    const item = state.more.length === 1 && !state.less.length && "id" in state.more[0];
+    this.taken.textContent = `${item ? "its own" : "the nearest's"} class (${answer.class})`;
   }
 }

@@ -61,9 +61,9 @@ export class Panel {
     this.disk?.showQuery(place, ids);
   }
 
-  // Items whose ids contain the text stand out.
+  // Items whose ids or labels contain the text stand out: how many; null without a disk.
   find(text) {
-    this.disk?.find(text);
+    return this.disk?.find(text) ?? null;
   }
 
   focus(id) {

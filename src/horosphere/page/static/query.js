@@ -72,18 +72,21 @@ export class Query {
     this.fail(null);
     this.drop.classList.add("busy");
     say("Reading the image.");
+    this.taking?.abort();
+    const taking = (this.taking = new AbortController());
     try {
       const more = [];
       for (const file of files) {
-        const { point, preview } = await api.embed(file);
+        const { point, preview } = await api.embed(file, taking.signal);
         more.push({ point, preview, name: file.name || "pasted image" });
       }
-      this.onChange({ more, less: [], lens: false, class: null });
+      if (!taking.signal.aborted) this.onChange({ more, less: [], lens: false, class: null });
     } catch (error) {
+      if (taking.signal.aborted) return;
       if (error instanceof api.Refused && error.status !== 401) this.fail(error.message);
-      else this.onFailure(error, () => this.take(files));
+      else this.onFailure(error, () => taking.signal.aborted || this.take(files));
     } finally {
-      this.drop.classList.remove("busy");
+      if (taking === this.taking) this.drop.classList.remove("busy");
     }
   }
 
@@ -128,11 +131,23 @@ export class Query {
     const known = state.more === this.state.more && state.less === this.state.less;
     this.state = state;
     if (known) return;
+    this.taking?.abort(); // An image that is still read would replace this newer query.
     const chosen = state.more.length + state.less.length;
     const tray = find("tray");
+    const at = this.buttons().indexOf(document.activeElement);
     tray.hidden = !chosen;
     find("radius").hidden = !chosen || !this.collection.has_radius; // Its place is kept while the answer is on its way.
     this.drop.classList.toggle("small", chosen > 0);
+    this.fill(tray, state, chosen);
+    if (at >= 0) (this.buttons()[Math.min(at, Math.max(0, chosen - 1))] ?? find("file") ?? find("by-id")).focus();
+  }
+
+  // Of each chosen image, to remove it, then of all.
+  buttons() {
+    return [...find("tray").querySelectorAll("button")];
+  }
+
+  fill(tray, state, chosen) {
     if (!chosen) return tray.replaceChildren();
     const clear = make("button", { type: "button", class: "quiet", onclick: () => this.onChange({ more: [], less: [], lens: false, class: null }) }, "Clear");
     if (chosen === 1) {

@@ -1,5 +1,5 @@
 // What the page shows, and the address that says so. An entry is {id} of the collection or an image of the user's,
-// {point, preview, name}: that one lives in the tab's history, not in a link.
+// {point, preview, name}: that one lives in the tab's history, beside the address, and not in a link.
 
 const SMALLEST = 1;
 
@@ -22,14 +22,34 @@ export function toHash(state, collection) {
 function readWhere(text, fields) {
   try {
     const where = JSON.parse(text);
-    return Object.fromEntries(Object.entries(where).filter(([name]) => name in fields));
+    return Object.fromEntries(Object.entries(where).filter(([name]) => Object.hasOwn(fields, name)));
   } catch {
     return {};
   }
 }
 
+// What the tab's history holds beside the address: all entries where an image is among them, else null.
+export function toHistory({ more, less }, collection) {
+  const images = [...more, ...less].some((entry) => !("id" in entry));
+  return images ? { collection: collection.name, more, less } : null;
+}
+
+function readable(entries) {
+  const text = (...values) => values.every((value) => typeof value === "string");
+  const known = (entry) => text(entry?.id) || (text(entry?.point, entry?.preview, entry?.name) && entry.preview.startsWith("data:image/"));
+  return Array.isArray(entries) && entries.every(known);
+}
+
+// The state of an address and of what the history holds beside it, which another collection may have left.
+export function restored(hash, kept, collection) {
+  const state = fromHash(hash, collection);
+  if (kept?.collection !== collection.name || !readable(kept.more) || !readable(kept.less)) return state;
+  if (!kept.more.length || kept.more.length + kept.less.length > collection.limits.chosen) return state;
+  return { ...state, more: kept.more, less: kept.less };
+}
+
 // A link may be old or mistyped: what this collection does not know is left out.
-export function fromHash(hash, collection) {
+function fromHash(hash, collection) {
   const words = new URLSearchParams(hash.replace(/^#/, ""));
   const state = fresh(collection);
   const entries = (name) => words.getAll(name).map((id) => ({ id }));
