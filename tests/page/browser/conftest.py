@@ -31,7 +31,7 @@ def chromium():
 def visiting(chromium):
     """visit(address, expected=..., ready=..., **context options): a page, once it shows `ready`.
 
-    `expected`: texts of which one must be in each error of the console.
+    `expected`: texts of which one must be in each error of the page or its console.
     """
     contexts, problems = [], []
 
@@ -46,16 +46,16 @@ def visiting(chromium):
         page.set_default_timeout(10_000)
         own = urlsplit(address)[:2]
 
-        def heard(message):
-            if message.type == "error" and not any(text in message.text for text in expected):
-                problems.append(message.text)
+        def wrong(text):
+            if not any(known in text for known in expected):
+                problems.append(text)
 
         def asked(request):
             if urlsplit(request.url)[:2] != own and not request.url.startswith(("data:", "blob:" + "://".join(own))):
                 problems.append(f"left its origin: {request.url}")
 
-        page.on("console", heard)
-        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and wrong(message.text))
+        page.on("pageerror", lambda error: wrong(str(error)))
         page.on("request", asked)
         page.goto(address)
         page.wait_for_selector(ready)

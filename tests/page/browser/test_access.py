@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import answered, hits
+from .conftest import answered, hits, neighbours
 
 # Every element that shows text of its own, with its contrast to the ground behind it (WCAG 2.2, 1.4.3): those below 4.5.
 CONTRAST = """() => {
@@ -116,18 +116,57 @@ def test_all_is_done_with_the_keyboard(visit, server, collection):
     press("ArrowDown")
     press("ArrowRight")
     assert page.evaluate(f"{focused}.closest('.hit').dataset.id") == hits(page, 1)[1]
+    place = f"[...{focused}.closest('ol').children].indexOf({focused}.closest('.hit'))"
+
+    def kept(button):
+        hits(page, 0)
+        assert page.evaluate(place) == 1 and page.evaluate(f"{focused}.classList[0]") == button
+
     answered(page, lambda: press("m"))
     assert page.locator(".chip.more").count() == 2
+    kept("hit-open")
+    page.locator(".column:nth-of-type(2) .hit .less").nth(1).focus()
+    answered(page, lambda: press("Enter"))
+    kept("less")
+    for side, then in [("more", "chip-remove"), ("less", "quiet")]:
+        page.locator(f".chip.{side} .chip-remove").first.focus()
+        answered(page, lambda: press("Enter"))
+        assert page.evaluate(f"{focused}.classList[0]") == then
+    answered(page, lambda: page.evaluate("history.go(-4)"))
+    assert hits(page, 0) == first
+    page.locator(".column:nth-of-type(2) .hit-open").nth(1).focus()
+    answered(page, lambda: press("Enter"))
+    kept("hit-open")
+    page.evaluate(
+        "document.getElementById('columns').addEventListener('keydown', (event) => event.preventDefault(), { once: true })"
+    )
+    press("Escape")
+    assert page.locator("#tray").is_visible()  # What has the focus took the key.
     answered(page, lambda: press("]"))
     page.wait_for_function("() => document.querySelectorAll('.column:first-of-type .hit').length === 11")
     answered(page, page.go_back)
     assert hits(page, 0) == first
+    page.locator(".column:nth-of-type(2) .hit-open").nth(1).focus()
     press("Escape")
     page.wait_for_selector("#welcome:not([hidden])")
+    assert page.evaluate(f"{focused}.id") == "results"
     press("?")
     assert page.locator("#help").is_visible()
     press("Escape")
     assert page.locator("#help").is_hidden()
+
+
+def test_neighbours_that_move_arrive_in_their_order(visit, server, collection):
+    page = visit(f"{server}/#like={collection.index.ids[0]}", reduced_motion="no-preference")
+    hits(page, 0)
+    answer = answered(page, lambda: page.locator(".column:first-of-type .more").nth(1).click())
+    hits(page, 0)
+    page.wait_for_function("() => document.getElementById('columns').getAnimations({ subtree: true }).length === 0")
+    for column, ids in enumerate(neighbours(answer)):
+        assert hits(page, column) == ids
+        tops = "all => all.map(hit => hit.getBoundingClientRect().top)"
+        tops = page.locator(f".column:nth-of-type({column + 1}) .hit").evaluate_all(tops)
+        assert tops == sorted(tops) and len(set(tops)) == len(ids)
 
 
 @pytest.mark.parametrize("width", [360, 1024, 1920])

@@ -35,8 +35,36 @@ def test_several_images_are_one_query(visit, server, digit):
     page = visit(server)
     file = {"name": "digit.png", "mimeType": "image/png", "buffer": digit}
     page.set_input_files("#file", [file, file | {"name": "again.png"}])
-    hits(page, 0)
+    found = hits(page, 0)
     assert page.locator("#tray .chip.more").count() == 2
+    page.reload()
+    assert hits(page, 0) == found and page.locator("#tray .chip.more").count() == 2
+    answer = answered(page, lambda: page.get_by_role("button", name="Confusions").click(), "/api/confusions")
+    hits(page, 0)
+    assert page.locator("#lens-class option").first.text_content() == f"the nearest's class ({answer['class']})"
+
+
+def test_an_image_read_late_replaces_no_newer_query(visit, server, digit):
+    page, held = visit(server), []
+    page.route("**/api/queries", lambda route: held.append(route) if len(held) < 2 else route.continue_())
+    given_up = {"event": "requestfailed", "predicate": lambda request: "/api/queries" in request.url}
+
+    def give(name):
+        page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": digit})
+
+    with page.expect_request("**/api/queries"):
+        give("first.png")
+    with page.expect_event(**given_up):
+        page.locator(".offer button").first.click()
+    found = hits(page, 0)
+    assert "busy" not in page.locator("#drop").get_attribute("class")
+    with page.expect_request("**/api/queries"):
+        give("second.png")
+    with page.expect_event(**given_up):
+        give("third.png")
+    page.wait_for_selector(".asked-name:text('third.png')")
+    page.go_back()
+    page.wait_for_function("id => document.querySelector('.column .hit')?.dataset.id === id", arg=found[0])
 
 
 def test_an_item_is_a_query_and_never_finds_itself(visit, server, collection):
@@ -95,6 +123,24 @@ def test_an_item_can_be_found_by_its_id(visit, server, collection):
     hits(page, 0)
     assert page.locator(".asked-name").inner_text() == id
     assert f"class: {collection.index.metadata([id])[0]['class']}" in page.locator(".asked-facts").inner_text()
+
+
+def test_suggestions_are_those_of_the_text(visit, server):
+    page, held = visit(server, expected=["422"]), []
+    box, options = page.locator("#by-id"), page.locator("#by-id-list [role=option]")
+    box.press_sequentially("1")
+    options.first.wait_for()
+    page.route("**/api/items?like=1x*", lambda route: held.append(route))
+    with page.expect_request("**/api/items?like=1x*"):
+        box.press("x")
+        box.press("Enter")
+    assert not options.count() and "like" not in page.url
+    with page.expect_event("requestfailed"):
+        page.locator("#k").focus()
+    assert page.locator("#by-id-list").is_hidden()
+    page.route("**/api/items?like=*", lambda route: route.fulfill(status=422, json={"error": "no such text"}))
+    box.press("y")
+    page.wait_for_selector("#by-id-words:text('no such text')")
 
 
 def test_the_same_request_for_a_program(visit, server, collection):

@@ -17,12 +17,22 @@ def test_weights_rank_anew_and_go_back(visit, server, collection):
     answer = answered(page, lambda: slider.press("Home"))
     assert answer["geometries"][0]["weights"][1] == 0
     assert hits(page, 0) == sphere and hits(page, 2) == ball
-    assert "weights=" in page.url
+    page.wait_for_function("() => location.hash.includes('weights=')")
     answered(page, lambda: page.locator("#reset").click())
-    assert hits(page, 0) == trained and "weights=" not in page.url
+    assert hits(page, 0) == trained
+    page.wait_for_function("() => !location.hash.includes('weights=')")
     slider.press("Home")
     page.get_by_label("sphere", exact=True).press("Home")
     assert "above zero" in page.get_by_role("alert").filter(has_text="weight").inner_text()
+
+
+def test_a_slider_changes_its_own_weight_alone(visit, server, collection):
+    page = visit(f"{server}/#like={collection.index.ids[5]}&weights=5,0.3337")
+    hits(page, 0)
+    slider = page.get_by_label("sphere", exact=True)
+    assert slider.input_value() == "5" and page.locator("output[for=weight-1]").inner_text() == "0.334"
+    sphere, ball = answered(page, lambda: slider.press("ArrowLeft"))["geometries"][0]["weights"]
+    assert sphere < 5 and ball == 0.3337
 
 
 def test_k_shows_as_many(visit, server, collection):
@@ -80,7 +90,9 @@ def test_confusions_are_of_other_classes_and_say_their_weight(visit, server, col
         assert hits(page, column) == ids
         assert own not in {row["class"] for row in collection.index.metadata(ids)}
         told = page.locator(f".column:nth-of-type({column + 1}) .distance").all_inner_texts()
+        assert "could mistake" in page.locator("#summary").inner_text()
         assert len(told) == len(ids) and all(text.startswith("p = ") and text.endswith("%") for text in told)
+    assert page.locator("#lens-class option").first.text_content() == f"its own class ({own})"
     other = "8" if own != "8" else "9"
     answer = answered(page, lambda: page.locator("#lens-class").select_option(other), "/api/confusions")
     assert answer["class"] == other and f"lens={other}" in page.url
@@ -108,6 +120,11 @@ def test_the_disk_and_the_neighbours_point_at_each_other(visit, collection):
         assert set(page.locator(".hit.same").evaluate_all("all => all.map(hit => hit.dataset.id)")) == {found}
         page.locator("#k").hover()
         page.wait_for_selector(".disk-tip", state="hidden")
+        page.locator("#by-id").press_sequentially("7")
+        page.wait_for_selector("#by-id-words:has-text('lit in the disk')")
+        classes = [row["class"] for row in collection.index.metadata(collection.index.ids)]
+        lit = sum("7" in id or "7" in kind for id, kind in zip(collection.index.ids, classes, strict=True))
+        assert f"{lit} items lit in the disk" in page.locator("#by-id-words").inner_text()
         page.close()
 
 

@@ -66,10 +66,53 @@ def test_a_busy_server_is_asked_again_when_it_says(visit, server, collection):
     assert page.locator("#banner").is_hidden() and refused
 
 
-def test_an_unknown_item_is_told(visit, server):
-    page = visit(f"{server}/#like=nobody", expected=["404"])
+def test_the_busy_banner_goes_with_the_request_that_waited(visit, server, collection):
+    page, refused = visit(f"{server}/#like={collection.index.ids[0]}", expected=["429"]), []
+    hits(page, 0)
+
+    def busy(route):
+        refused.append(route)
+        if len(refused) > 1:
+            return route.continue_()
+        return route.fulfill(status=429, headers={"Retry-After": "30"}, json={"error": "too many searches"})
+
+    page.route("**/api/search", busy)
+    page.locator("#k").press("ArrowRight")
+    page.wait_for_selector("#banner:not([hidden])")
+    page.locator("#k").press("ArrowRight")
+    page.wait_for_selector("#banner", state="hidden")
+    page.wait_for_function("() => document.querySelectorAll('.column:first-of-type .hit').length === 12")
+
+
+STALE = """history.replaceState({
+    collection: "other", more: [{ point: "AAAA", preview: "data:image/jpeg;base64,", name: "x" }], less: [],
+    weights: [1, 2, 3], where: { none: 1 }, k: 5 }, "")"""
+
+
+def test_what_another_collection_left_in_the_history_is_ignored(visit, server):
+    page = visit(server)
+    for state in [STALE, STALE.replace('"other"', "document.getElementById('name').textContent").replace('"AAAA"', "7")]:
+        page.evaluate(state)
+        page.reload()
+        page.wait_for_selector(".offer img")
+        assert page.locator("#tray").is_hidden() and page.locator("#k").input_value() == "10"
+
+
+def test_a_page_that_cannot_start_says_so(visit, server):
+    empty = """const ask = fetch;
+        window.fetch = (path, ...rest) => path === "/api/collection" ? new Response("{}") : ask(path, ...rest);"""
+    page = visit(server, script=empty, ready="#banner:not([hidden])", expected=["undefined"])
+    assert "could not show" in page.locator("#banner").inner_text()
+
+
+def test_an_unknown_item_is_told(visit, server, collection):
+    page = visit(f"{server}/#like={collection.index.ids[0]}", expected=["404"])
+    hits(page, 0)
+    assert "centre" in page.locator("#radius").text_content()
+    page.evaluate("location.hash = 'like=nobody'")
     page.wait_for_selector("#query-error:not([hidden])")
     assert "no item “nobody”" in page.locator("#query-error").text_content()
+    assert not page.locator("#radius").text_content()
 
 
 def test_a_token_opens_the_page_and_leaves_the_address(visit, collection):
@@ -81,12 +124,30 @@ def test_a_token_opens_the_page_and_leaves_the_address(visit, collection):
         page.wait_for_function("() => [...document.images].every((image) => image.complete && image.naturalWidth > 0)")
         page.close()
         page = visit(address, expected=["401"], ready="#token[open]")
+        for _ in range(3):
+            page.keyboard.press("Escape")
+        page.wait_for_selector("#token[open]")
         page.locator("#token-word").fill("wrong")
         page.get_by_role("button", name="Open").click()
         page.wait_for_selector("#token-error:not([hidden])")
         page.locator("#token-word").fill(word)
         page.get_by_role("button", name="Open").click()
-        page.wait_for_selector(".offer img")
+        page.locator(".offer button").first.click()
+        hits(page, 0)
+        page.get_by_role("button", name="Copy as curl").click()
+        page.wait_for_selector("#copy-curl:has-text('$TOKEN')")
+        assert '-H "Authorization: Bearer $TOKEN"' in page.locator("#copy-curl").inner_text()
+        page.keyboard.press("Escape")
+        page.context.clear_cookies()
+        with page.expect_response(lambda answer: answer.status == 401):
+            page.locator("#k").press("ArrowRight")
+        page.wait_for_selector("#token[open]")
+        # A second request that is refused while the dialog is open.
+        with page.expect_response(lambda answer: answer.status == 401):
+            page.evaluate("location.hash += '&k=7'")
+        page.locator("#token-word").fill(word)
+        page.get_by_role("button", name="Open").click()
+        page.wait_for_function("() => document.querySelectorAll('.column:first-of-type .hit').length === 7")
         page.close()
 
 
