@@ -33,8 +33,8 @@ class Confusions:
         """What is shown, and what the shares p of it are."""
         told = ", ".join(f"{name} at τ = {tau:g}" for name, tau in self.temperatures.items())
         return (
-            f"What the model could mistake this for: items of other classes than {self.own_class}, nearest first. p: how hard "
-            f"the loss pushes each away, as its share among those shown ({told})."
+            f"What the model could mistake this for: items of other classes than {self.own_class}, nearest first. p: how "
+            f"hard the loss pushes each away, as its share among those shown ({told})."
         )
 
 
