@@ -55,7 +55,7 @@ def data(draw):
         features = features / features.norm(dim=1, keepdim=True).clamp_min(1e-9)
         features *= 8 * torch.rand(n, 1, generator=g).sqrt()
     elif kind == "tiny":
-        features = features * 1e-6
+        features = features * draw(st.sampled_from([1e-6, 1e-19, 1e-23, 1e-38]))
     elif kind == "line":
         features = features[:1] * torch.linspace(-1, 1, n)[:, None]
     features[n // 2] *= draw(st.sampled_from([0.0, 1.0]))
@@ -81,8 +81,8 @@ def test_the_bound_is_below_what_float64_gives(given_data):
     bounds.tile = len(queries)
     bounds._memory = [torch.empty(len(queries), len(points)) for _ in range(2)]
     low = bounds(slice(0, len(queries))).double()
-    for row, query in zip(low, queries, strict=True):
-        assert (row <= bounds.limit(space.distance(query.double(), points.double()))).all()
+    for number, (row, query) in enumerate(zip(low, queries, strict=True)):
+        assert (row <= bounds.limit(space.distance(query.double(), points.double()), slice(number, number + 1))).all()
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
@@ -112,6 +112,46 @@ def test_points_beyond_the_range_of_float32_products():
     for space, own in ((FAR, points), (Mixed([FAR, Euclidean()], [1.0, 0.1]), torch.cat([points, points], 1))):
         agree(space, own, own, 7)
         agree(space, own, own[:2], 7)
+
+
+def normal(n, columns, seed=0):
+    return torch.randn(n, columns, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("size", [1e-19, 1e-23, 1e-30, 1e-38])
+def test_points_below_the_range_of_float32_products(size):
+    points, queries = normal(2000, 16) * size, normal(5, 16, 1) * size
+    for space in (Euclidean(), FAR):
+        agree(space, points, queries, 5)
+    # Tiny in one part: far less than what is told apart in the other, but of copies there it decides.
+    space = Mixed([FAR, Euclidean()], [1.0, 3.0])
+    for other in (normal(2000, 16, 2), normal(1, 16, 2).expand(2000, 16)):
+        own = torch.cat([other, points], 1)
+        agree(space, own, torch.cat([other[:5], queries], 1), 5)
+
+
+def test_points_whose_keys_are_no_numbers_prove_nothing():
+    """Beyond √c‖v‖ of 355 the lift ends in float64 too; such points come with others, before them and after them."""
+    points = normal(300, 8) * 0.1
+    points[-5:] *= torch.tensor([100, 340, 360, 400, 900])[:, None] / points[-5:].norm(dim=1, keepdim=True)
+    first, rest = items_of(FAR, points[:250]), Items.of(FAR, np.arange(251, 301), ["x"] * 50, points[250:].numpy())
+    assert first.keys[0].largest < 100
+    whole = first.with_more(rest)
+    assert whole.keys[0].largest == np.inf
+    for k in (3, 296, 299):
+        order, away = reference(FAR, points, points[:4], k)
+        found, distances = exact.search(whole, FAR, points[:4], k)
+        assert (found == order).all() and np.array_equal(distances, away, equal_nan=True)
+
+
+@pytest.mark.parametrize("weights", [(1e300, 1.0), (1e308, 1e308), (1e-320, 2e-320), (1e-40, 1.0), (1e-320, 0.0)])
+def test_weights_at_the_ends_of_the_range(weights):
+    space = Mixed([Sphere(), Hyperbolic()], [1.0, 1.0])
+    points = space(normal(300, 6))
+    other = Mixed([Sphere(), Hyperbolic()], weights)
+    order, away = reference(other, points, points[:9], 7)
+    found, distances = exact.search(items_of(space, points), other, points[:9], 7)
+    assert (found == order).all() and (distances == away).all()
 
 
 def test_a_bound_that_proves_most_searches():

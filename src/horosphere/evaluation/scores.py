@@ -12,7 +12,8 @@ product into its distance, a few rows at a time, and are scored by −D.
 
 Lifts are made in float64 and rounded once. A float32 inner product of p columns, summed in any order, with or without
 fused multiply-add, is within p·u Σ|q||k| of exact, u = 2⁻²⁴ (Higham, Accuracy and Stability of Numerical Algorithms,
-Eq. 3.5); `SPARE` more u cover the rounding of the lift and of thresholds, and what is of second order.
+Eq. 3.5); `SPARE` more u cover the rounding of the lift and of thresholds, and what is of second order. Where numbers are
+below t = 2⁻¹²⁶ nothing may be left of them: t more a column in its product, t in the sum, and t (|q| + |k|) for the lift's.
 """
 
 import math
@@ -27,6 +28,8 @@ from ..spaces import Euclidean, Hyperbolic, Mixed, Space, Sphere
 from ..spaces.precision import full_precision
 
 UNIT = 2.0**-24
+#: The smallest number that float32 keeps all digits of; what is below may count as 0.
+TINY = 2.0**-126
 SPARE = 32
 #: A mixture's part is left to float64 where its excess is not this many times the error of it.
 _NEAR = 100
@@ -163,8 +166,10 @@ def _lifts(gallery: Gallery, chunks: Sequence[Tensor]) -> Iterator[_Lifted]:
     for (part, weight, _), reach, pieces in zip(heads, gallery.reach, zip(*lifted, strict=True), strict=True):
         queries, norms = (torch.cat(column) for column in zip(*pieces, strict=True))
         # In float32 from here on, so that whatever overflows there overflows here.
-        largest = (norms.abs() * lift(part, reach)[1].abs()).sum(1).float()
-        error = UNIT * (queries.shape[1] + SPARE) * largest
+        bound = lift(part, reach)[1].abs()
+        largest = (norms.abs() * bound).sum(1).float()
+        lost = 2 * TINY * (1 + norms.abs().amax(1) + bound.amax(1)).float()
+        error = (queries.shape[1] + SPARE) * (UNIT * largest + lost)
         yield _Lifted(part, weight, queries, error, largest)
 
 

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from ..files import replacing
 from ..spaces import Space, from_description
 from . import exact
 from .approximate import Approximate, Exact
+from .folder import DATABASE, GRAPH, locked, without_logs
 from .graph import Storage
 from .hits import Hits
 from .interface import SearchIndex
@@ -27,7 +27,6 @@ from .where import Condition, Field, Value, kinds_of
 
 #: Conditions whose matches are remembered, a byte an item.
 _FILTERS = 32
-_DATABASE, _GRAPH, _LOCK = "items.sqlite", "graph.faiss", ".items.lock"
 
 
 class Index(SearchIndex):
@@ -51,10 +50,9 @@ class Index(SearchIndex):
             raise InputError(f"storage={storage!r}; expected 'float32', 'float16' or 'int8'")
         self.storage, self.folder = storage, None
         self._store, self._lock, self._alone = Store(), None, RLock()
-        self._approximate = Approximate(self.space, self.promise, storage)
         with self._store.writing():
             self._store.note(**self._identity())
-        self._read()
+        self._take(Approximate(self.space, self.promise, storage), *self._store.read())
 
     @classmethod
     def create(
@@ -68,17 +66,16 @@ class Index(SearchIndex):
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """The index that `create` or `save` left in `folder`. Raises InputError where there is none that can be read."""
-        path = Path(folder) / _DATABASE
+        path = Path(folder) / DATABASE
         if not path.is_file():
-            raise InputError(f"{folder} holds no index: expected {_DATABASE} in it, as Index.create and Index.save make")
+            raise InputError(f"{folder} holds no index: expected {DATABASE} in it, as Index.create and Index.save make")
         index, store = cls.__new__(cls), Store(path)
         try:
             about, *_ = read = store.read()
             SearchIndex.__init__(index, from_description(about["space"]), model=about["model"], promise=about["promise"])
             index.storage, index.folder = about["storage"], Path(folder)
             index._store, index._lock, index._alone = store, None, RLock()
-            index._approximate = Approximate(index.space, index.promise, index.storage)
-            index._take(*read)
+            index._take(Approximate(index.space, index.promise, index.storage), *read)
         except (LookupError, TypeError, ValueError) as error:
             store.close()
             if isinstance(error, InputError):
@@ -88,15 +85,24 @@ class Index(SearchIndex):
 
     def _read(self) -> None:
         """Take into memory what the store holds."""
-        self._take(*self._store.read())
+        self._take(self._approximate, *self._store.read())
 
-    def _take(self, about: dict[str, Any], rows: NDArray[np.int64], ids: list[str], points: NDArray[np.float32]) -> None:
+    def _take(
+        self,
+        approximate: Approximate,
+        about: dict[str, Any],
+        rows: NDArray[np.int64],
+        ids: list[str],
+        points: NDArray[np.float32],
+    ) -> None:
         self._dim, self._fields = about.get("dim"), about.get("kinds", {})
         # What is stored in less takes less memory: the float32 points, of which few are read at a time, stay on the disk.
         new = np.empty if self.storage == "float32" else mapped(self.folder)
-        self._items = Items.of(self.space, rows, ids, points, new)
+        items = Items.of(self.space, rows, ids, points, new)
         if notes := about.get("approximate"):
-            self._approximate = self._approximate.noted(notes, self.folder and self.folder / _GRAPH, self._items)
+            approximate = approximate.noted(notes, self.folder and self.folder / GRAPH, items)
+        # What searches read, in one piece, so that both are of one moment.
+        self._state = items, approximate
 
     def _identity(self) -> dict[str, Any]:
         names = ("model", "promise", "storage")
@@ -104,13 +110,14 @@ class Index(SearchIndex):
 
     def save(self, folder: str | Path) -> None:
         """Write a copy of the index into `folder`, all of it or nothing. Raises InputError where that holds an index."""
-        path = Path(folder) / _DATABASE
+        path = Path(folder) / DATABASE
         if path.exists():
             raise InputError(f"{folder} holds an index already; remove it, or give another folder")
         try:
             with self._alone, replacing(path) as temporary:
                 self._store.copy(temporary)
-                self._approximate.write(path.with_name(_GRAPH))
+                without_logs(path)
+                self._approximate.write(path.with_name(GRAPH))
         except OSError as error:
             raise InputError(f"cannot write to {folder}: {error.strerror}; give a folder that can be written") from None
 
@@ -120,12 +127,20 @@ class Index(SearchIndex):
             self._lock.release()
 
     @property
+    def _items(self) -> Items:
+        return self._state[0]
+
+    @property
+    def _approximate(self) -> Approximate:
+        return self._state[1]
+
+    @property
     def ids(self) -> list[str]:
         return self._items.ids.tolist()
 
     @property
     def dim(self) -> int | None:
-        return self._dim
+        return self._dim if len(self) else None
 
     @property
     def recall(self) -> Recall | None:
@@ -172,10 +187,10 @@ class Index(SearchIndex):
 
     def _keep(self, state: Approximate) -> None:
         """Take the state, and write it down; where that fails, what was written last still holds."""
-        self._approximate = state
+        self._state = self._items, state
         if self.folder is not None:
             try:
-                state.write(self.folder / _GRAPH)
+                state.write(self.folder / GRAPH)
             except OSError as error:
                 raise InputError(
                     f"cannot write the graph to {self.folder}: {error.strerror}. All items are there; make room, and build "
@@ -196,7 +211,7 @@ class Index(SearchIndex):
         """Alone of all threads and processes; whatever stops it, memory holds what the disk does."""
         with self._alone:
             if self.folder is not None and self._lock is None:
-                self._lock = _locked(self.folder)
+                self._lock = locked(self.folder)
                 if self._store.changed:
                     self._read()
             try:
@@ -214,14 +229,15 @@ class Index(SearchIndex):
                 known = self._store.rows(ids)
                 points, ids, metadata = self._unknown(points, ids, metadata, known, duplicates)
                 gone = np.array(sorted(known.values()) if duplicates == "replace" else [], np.int64)
-                kinds = kinds_of(metadata, self._fields)
                 self._store.delete(gone.tolist())
+                kinds = kinds_of(metadata, {name: self._fields[name] for name in self._store.held(self._fields)})
                 rows = self._store.insert(ids, points.numpy(), metadata)
                 self._store.note(dim=points.shape[1], kinds=kinds)
-            items = self._items.without(gone) if len(gone) else self._items
-            self._items = items.with_more(Items.of(self.space, rows, ids, points.numpy().copy()))
-            self._dim, self._fields = points.shape[1], kinds
-            self._approximate = self._approximate.with_more(rows, points)
+                # Without memory for them the items are not stored either.
+                items = self._items.without(gone) if len(gone) else self._items
+                items = items.with_more(Items.of(self.space, rows, ids, points.numpy().copy()))
+                approximate = self._approximate.with_more(rows, points)
+            self._state, self._dim, self._fields = (items, approximate), points.shape[1], kinds
             self._changed()
         return len(ids)
 
@@ -230,14 +246,14 @@ class Index(SearchIndex):
             with self._store.writing():
                 rows = self._rows(ids)
                 self._store.delete(rows.tolist())
-            self._items = self._items.without(rows)
+                items = self._items.without(rows)
+            self._state = items, self._approximate
             self._changed()
         return len(rows)
 
     def _search(self, queries: Tensor, k: int, where: list[Condition], space: Space | None) -> Hits:
-        # The items first: what is added meanwhile is then in the graph, and not in the answer.
-        items = self._items
-        if not where and space is None and (nearest := self._approximate.search(items, queries, k)):
+        items, approximate = self._state
+        if not where and space is None and (nearest := approximate.search(items, queries, k)):
             return Hits(items.ids[nearest[0]], nearest[1], False)
         places = self._matching(items, where) if where else None
         found, distances = exact.search(items, space or self.space, queries, k, places)
@@ -283,17 +299,3 @@ class Index(SearchIndex):
 
     def _outdated(self) -> InputError:
         return InputError(f"another process has changed {self.folder} since it was loaded; load it again")
-
-
-def _locked(folder: Path) -> FileLock:
-    """A lock of the folder's one writer, which ends with its process."""
-    lock = FileLock(folder / _LOCK, thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"another process is writing to {folder}, and only one may; wait until it closes its index or ends"
-        ) from None
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; copy the index to another folder") from None
-    return lock

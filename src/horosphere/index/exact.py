@@ -13,6 +13,10 @@ query's columns, and of the key's, that sum is at most
 
 which is linear in the key's last two columns. So γ times it is taken off the query's own last two, once, and the product
 itself is a bound on e from below: an error of its own for every item, and nothing more to compute.
+
+That is relative, and holds while numbers are above t = 2⁻¹²⁶, below which float32 keeps less of them, or where a processor
+flushes them nothing. Of a column q k of the product at most t is lost in the product, t in the sum, and t (|q| + |k|) in the
+rounding of q and k: of p columns 2 p t (1 + max|q| + max|k|), which is added to what bounds are compared with.
 """
 
 from typing import cast
@@ -23,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..evaluation.scores import SPARE, UNIT, distance_, excess, lift, scale, slices
+from ..evaluation.scores import SPARE, TINY, UNIT, distance_, excess, lift, scale, slices
 from ..spaces import Hyperbolic, Mixed, Space
 from ..spaces.precision import full_precision
 from .items import Items
@@ -73,11 +77,12 @@ def search(
         low = bounds(rows)
         best = low.topk(few, 1, largest=False)
         found[rows], distances[rows] = measured(rows, best.indices.numpy())
-        limit = bounds.limit(torch.from_numpy(distances[rows, -1]))
-        unproven = (best.values[:, -1] <= limit) if few < n else torch.zeros(0)
+        limit = bounds.limit(torch.from_numpy(distances[rows, -1]), rows)
+        # Compared so that NaN proves nothing.
+        unproven = ~(best.values[:, -1] > limit) if few < n else torch.zeros(0)
         for row in unproven.nonzero().squeeze(1).tolist():
             own = slice(rows.start + row, rows.start + row + 1)
-            found[own], distances[own] = measured(own, (low[row] <= limit[row]).nonzero().mT.numpy())
+            found[own], distances[own] = measured(own, (~(low[row] > limit[row])).nonzero().mT.numpy())
     return found, distances
 
 
@@ -91,6 +96,8 @@ class _Bounds:
             numbers = range(len(space.parts))
             parts = zip(cast(list[Space], space.parts), space.weights, space.split(queries), numbers, strict=True)
             own = [part for part in parts if part[1]]
+        #: Of a mixture, distances are bounded as multiples of `unit`, so that no weights leave float32's range.
+        self.unit = max(scale(part, weight) for part, weight, _, _ in own)
         self.parts = [(part, weight) for part, weight, _, _ in own]
         self.queries = [lowered(part, x.double()).float() for part, _, x, _ in own]
         keys = [items.keys[number] for _, _, _, number in own]
@@ -100,6 +107,11 @@ class _Bounds:
         reach = [q.shape[1] * q.abs().amax(1) * key.largest for q, key in zip(self.queries, keys, strict=True)]
         #: Queries whose products stay within float32 (b,).
         self.trusted = (torch.stack(reach) < _RANGE).all(0)
+        #: What a part's product loses where numbers are below float32's range, and so has no relative error (parts, b).
+        self.lost = [
+            2 * TINY * q.shape[1] * (1 + q.abs().amax(1).double() + key.largest)
+            for q, key in zip(self.queries, keys, strict=True)
+        ]
         if self.places is not None and len(self.places) < _SHARE * len(items):
             self.keys = [keys[self.places] for keys in self.keys]
             self.places = None
@@ -113,7 +125,7 @@ class _Bounds:
             for number, (part, weight) in enumerate(self.parts):
                 product = total if number == 0 else self._products(number, rows)
                 # A row at a time stays in cache. The function's own rounding is taken off it.
-                factor = scale(part, weight) * (1 - SPARE * UNIT)
+                factor = scale(part, weight) / self.unit * (1 - SPARE * UNIT)
                 for row, own in zip(total, product, strict=True):
                     share = distance_(part, own.clamp_(min=0)).mul_(factor)
                     if number:
@@ -133,13 +145,19 @@ class _Bounds:
                 torch.mm(queries, keys.mT, out=out)
         return out if self.places is None else out[:, self.places]
 
-    def limit(self, distance: Tensor) -> Tensor:
-        """What the bound of an item exceeds that is further than `distance` (r,): float64 (r,)."""
+    def limit(self, distance: Tensor, rows: slice) -> Tensor:
+        """What the bound of an item exceeds that is further than `distance` (r,) from its query of `rows`: float64 (r,)."""
+        lost = [own[rows].clone() for own in self.lost]
+        # Of weights near the end of float64's range, the last of these is rounded.
+        distance = distance + 2.0**-1074 * len(lost)
         if len(self.parts) == 1:
             ((part, weight),) = self.parts
-            return excess(part, distance / weight)
-        # What is lost where a part's distance adds 1 before its logarithm is absolute.
-        return distance + SPARE * UNIT * sum(scale(part, weight) for part, weight in self.parts)
+            return excess(part, distance / weight) + lost[0]
+        out = distance / self.unit + TINY * len(self.parts)
+        for (part, weight), own in zip(self.parts, lost, strict=True):
+            # What is lost where a part's distance adds 1 before its logarithm is absolute.
+            out += scale(part, weight) / self.unit * (distance_(part, own) + SPARE * UNIT)
+        return out
 
 
 def lowered(part: Space, x: Tensor) -> Tensor:

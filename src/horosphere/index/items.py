@@ -1,5 +1,6 @@
 """What an index keeps in memory of its items: a picture of one moment, which searches read while the next one is made."""
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..errors import InputError
 from ..evaluation.scores import lift, slices
 from ..spaces import Mixed, Space
 from .where import Condition
@@ -33,7 +35,16 @@ def mapped(folder: Path | None) -> New:
         if 0 in shape:
             return np.empty(shape, dtype)
         with tempfile.TemporaryFile(dir=place) as file:
-            return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
+            size = math.prod(shape) * np.dtype(dtype).itemsize
+            try:
+                # In a file with holes, a disk that is full would end the process when they are written.
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                raise InputError(
+                    f"no room for {size:,} bytes of points in {place or tempfile.gettempdir()} ({error.strerror}); make room, "
+                    "or give storage='float32', which keeps them in memory"
+                ) from None
+            return np.asarray(np.memmap(file, dtype, "r+", shape=shape))
 
     return new
 
@@ -159,8 +170,12 @@ def _lifted(space: Space, points: Tensor, new: New) -> list[Keys]:
     out = [new((len(points), own.shape[1] + 2), np.float32) for _, own in _parts(space, points[:0])]
     for chunk in slices(0, len(points), _CHUNK):
         for keys, (part, own) in zip(out, _parts(space, points[chunk].double()), strict=True):
-            keys[chunk] = lift(part, own)[1].numpy()
-    return [Keys(Column.of(keys, new), float(np.abs(keys).max(initial=0))) for keys in out]
+            with np.errstate(over="ignore"):
+                keys[chunk] = lift(part, own)[1].numpy()
+    largest = [float(np.abs(keys).max(initial=0)) for keys in out]
+    # Far out, where float32 and at last float64 end, keys are infinite or NaN: no number at all is a bound.
+    largest = [number if math.isfinite(number) else math.inf for number in largest]
+    return [Keys(Column.of(keys, new), number) for keys, number in zip(out, largest, strict=True)]
 
 
 def _parts(space: Space, points: Tensor) -> Iterator[tuple[Space, Tensor]]:

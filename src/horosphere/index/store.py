@@ -5,7 +5,6 @@ item's metadata as JSON, every value has a line in `fields`, sorted by name and 
 """
 
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -13,12 +12,12 @@ from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .folder import connected, unfinished, without_logs, writable
 from .where import Condition, Field, Value
 
 #: "Horo"; what the file is, to SQLite and to `file`.
@@ -45,14 +44,14 @@ class Store:
 
     def __init__(self, path: Path | None = None):
         self.path, self._lock, self._version = path, threading.RLock(), 0
-        self._connection = _connect(path)
+        self._connection = connected(path)
         try:
             with self._told():
                 if path is None:
                     self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
                     return
                 self._check(path)
-                if _writable(path):
+                if writable(path):
                     self._connection.execute("PRAGMA journal_mode = WAL")
                     # A commit is on the disk before it is acknowledged.
                     self._connection.execute("PRAGMA synchronous = FULL")
@@ -63,7 +62,7 @@ class Store:
     def _check(self, path: Path) -> None:
         names = ("application_id", "user_version", "page_count", "page_size")
         application, version, pages, size = (self._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
-        if path.stat().st_size < pages * size and not _unfinished(path):
+        if path.stat().st_size < pages * size and not unfinished(path):
             raise InputError(f"{path} is damaged: it is cut short; restore it, or build the index again")
         if application != APPLICATION:
             raise InputError(f"{path} is no index of horosphere; expected a file that Index.create or Index.save made")
@@ -217,8 +216,16 @@ class Store:
                 out[name] = Field(kind, counts, distinct, *((low, high) if kind == "number" else ()))
         return out
 
+    def held(self, names: Iterable[str]) -> list[str]:
+        """Those of the fields `names` that some item has."""
+        query = "SELECT EXISTS (SELECT 1 FROM fields WHERE name = ?)"
+        with self._told() as connection:
+            return [name for name in names if connection.execute(query, (name,)).fetchone()[0]]
+
     def copy(self, path: Path) -> None:
         """Copy the whole database into the new file `path`."""
+        # A process of the same number may have been stopped while it copied.
+        without_logs(path).unlink(missing_ok=True)
         with self._told() as connection, closing(sqlite3.connect(path)) as other:
             connection.backup(other)
             other.execute("PRAGMA journal_mode = DELETE")
@@ -226,34 +233,6 @@ class Store:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
-
-
-def _connect(path: Path | None) -> sqlite3.Connection:
-    if path is None:
-        name = ":memory:"
-    elif _writable(path):
-        name = f"file:{quote(str(path.absolute()))}?mode=rw"
-    elif _unfinished(path):
-        raise InputError(
-            f"{path} was being written when its process ended, and its folder is read-only; load it where it can be written"
-        )
-    else:
-        # Nobody writes here, so no other file is needed beside it.
-        name = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
-    try:
-        return sqlite3.connect(name, uri=path is not None, check_same_thread=False, isolation_level=None)
-    except sqlite3.Error as error:
-        raise InputError(f"cannot open {path}: {error}") from None
-
-
-def _unfinished(path: Path) -> bool:
-    """Whether something was committed that is not in the file itself yet."""
-    log = path.with_name(path.name + "-wal")
-    return log.is_file() and log.stat().st_size > 0
-
-
-def _writable(path: Path) -> bool:
-    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def _lines(items: Iterable[tuple[int, Mapping[str, Value]]]) -> Iterator[tuple[str, Value, int]]:
