@@ -1,8 +1,7 @@
 import errno
 import mmap
+import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from horosphere.errors import InputError
-from horosphere.index import Index, approximate, graph
+from horosphere.index import Index, approximate, graph, measuring
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
 SPACES = [Sphere(), Euclidean(), Hyperbolic(), Mixed([Sphere(), Hyperbolic()], [1.0, 3.0])]
@@ -21,13 +20,13 @@ SPACES = [Sphere(), Euclidean(), Hyperbolic(), Mixed([Sphere(), Hyperbolic()], [
 def small(monkeypatch):
     """Small graphs, and exact search that counts as slow: nothing here depends on a clock."""
     monkeypatch.setattr(approximate, "FEWEST", 500)
-    monkeypatch.setattr(approximate, "_SAMPLE", 400)
+    monkeypatch.setattr(measuring, "_SAMPLE", 400)
     monkeypatch.setattr(approximate, "_FEW_BESIDE", 100)
-    monkeypatch.setattr(approximate, "_quicker", slow_exact([16, 32, 64, 128, 256]))
+    monkeypatch.setattr(measuring, "_quicker", slow_exact([16, 32, 64, 128, 256]))
 
 
 def slow_exact(efforts):
-    return lambda graph, space, items, exact, queries, k: (10.0, {effort: 0.1 for effort in efforts if effort >= k})
+    return lambda graph, exact, search, queries, k: (10.0, {effort: 0.1 for effort in efforts if effort >= k})
 
 
 def points_of(space, count, seed=0, columns=16):
@@ -235,31 +234,93 @@ def test_ctrl_c_leaves_what_is_done_and_build_goes_on(tmp_path, monkeypatch):
         assert len(index._approximate.graph.linked) == 2005 - len(index._approximate.graph.sample)
 
 
-def test_killed_while_building_it_opens_with_everything(tmp_path):
-    space = SPACES[3]
-    points = points_of(space, 2000)
-    with Index.create(tmp_path, space, promise=0.95) as index:
-        index.add(points, names(0, 2000))
-    code = (
-        "import sys, horosphere.index.approximate as a, horosphere.index.graph as g\n"
-        "from horosphere.index import Index\n"
-        "a.FEWEST, g._CHUNK, read = 500, 100, a._points\n"
-        "def slow(*args):\n"
-        "    print('linking', flush=True); calls.append(1); len(calls) > 1 and sys.stdin.readline(); return read(*args)\n"
-        "calls = []; a._points = slow\n"
-        f"Index.load({str(tmp_path)!r}).build()\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert [process.stdout.readline() for _ in range(2)] == [b"linking\n"] * 2
-        process.kill()
-    with Index.load(tmp_path) as index:
-        assert len(index) == 2000 and index.search(points[:5]).exact
+def test_killed_while_building_it_opens_with_everything(tmp_path, monkeypatch):
+    """From what a killed process leaves on the disk: a copy of the folder as it is half way."""
+    space, half = SPACES[3], tmp_path / "half"
+    points = points_of(space, 1500)
+    monkeypatch.setattr(graph, "_CHUNK", 500)
+
+    calls = []
+
+    def copied(items, rows, read=approximate._points):
+        calls.append(len(rows))
+        if calls == [500, 500]:
+            shutil.copytree(tmp_path / "own", half)
+        return read(items, rows)
+
+    with Index.create(tmp_path / "own", space, promise=0.95) as index:
+        index.add(points, names(0, 1500))
+        with monkeypatch.context() as patched:
+            patched.setattr(approximate, "_points", copied)
+            index.build()
+    with Index.load(half) as index:
+        assert len(index) == 1500 and index.search(points[:5]).exact
         index.build()
         assert not index.search(points[:5]).exact
 
 
+@pytest.mark.parametrize("left", [0, 1, 5, 10, 11, 200])
+def test_few_or_none_left_are_searched_exactly_and_it_begins_again(left, tmp_path):
+    space = SPACES[3]
+    index, points = built(space, 1000, folder=tmp_path)
+    index.remove(names(left, 1000))
+    hits = index.search(points[:3], 10)
+    assert hits.exact and hits.ids.shape == (3, min(left, 10))
+    assert "500 items or more" in index.describe()["search"]["sentence"]
+    index.build()
+    index.close()
+    with Index.load(tmp_path) as index:
+        index.add(points[left : left + 5], names(left, left + 5))
+        order, _ = brute(space, points[: left + 5], points[:3], 10)
+        assert (index.search(points[:3], 10).ids == np.array(names(0, left + 5))[order]).all()
+        index.add(points[left + 5 :], names(left + 5, 1000))
+        index.build()
+        assert not index.search(points[:3]).exact
+
+
+def test_without_its_sample_a_graph_is_not_trusted():
+    index, points = built(count=1000)
+    sample = index._approximate.graph.sample
+    index.remove(index._items.ids[index._items.places(sample)].tolist())
+    assert index.search(points[:3]).exact
+    index.build()
+    assert not index.search(points[:3]).exact and not np.isin(index._approximate.graph.sample, sample).any()
+
+
+def test_what_is_being_replaced_is_found_all_the_time(monkeypatch):
+    index, points = built(count=1000)
+    seen = []
+
+    def asked(state, rows, more, real=approximate.Approximate.with_more):
+        seen.append(index.search(points[7], 3))
+        new = real(state, rows, more)
+        seen.append(index.search(points[7], 3))
+        return new
+
+    monkeypatch.setattr(approximate.Approximate, "with_more", asked)
+    monkeypatch.setattr(Index, "_changed", lambda own: seen.append(own.search(points[7], 3)))
+    index.add(points[7:8], ["item 7"], duplicates="replace")
+    assert len(seen) == 3
+    assert all(not hits.exact and hits.ids[0, 0] == "item 7" and hits.distances[0, 0] == 0 for hits in seen)
+
+
+def test_where_no_graph_pays_it_is_not_made_again_until_much_has_changed(monkeypatch):
+    made = []
+    monkeypatch.setattr(measuring, "_quicker", lambda *_: (0.1, {}))
+    real = approximate._empty
+    monkeypatch.setattr(approximate, "_empty", lambda *given: made.append(1) or real(*given))
+    index, points = Index(SPACES[0]), points_of(SPACES[0], 1000)
+    index.add(points, names(0, 1000))
+    for more in (0, 60, 60):
+        index.add(points[:more], names(len(index), len(index) + more))
+        index.build()
+        index.build()
+        assert index.search(points[:3]).exact and "All items are compared" in index.describe()["search"]["sentence"]
+        assert len(made) == (1 if len(index) < 1100 else 2)
+
+
 def test_where_the_promise_cannot_be_kept_it_says_so_and_searches_exactly(monkeypatch):
-    monkeypatch.setattr(approximate, "_quicker", slow_exact([16]))
+    monkeypatch.setattr(measuring, "_quicker", slow_exact([16]))
     space = Hyperbolic()
     generator = torch.Generator().manual_seed(0)
     points = space(torch.randn(3000, 128, generator=generator) * torch.rand(3000, 1, generator=generator))
@@ -314,8 +375,8 @@ def test_of_a_perfect_graph_nothing_is_lost_to_bookkeeping(seed):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(approximate, "FEWEST", 500)
         patched.setattr(approximate, "_FEW_BESIDE", 30)
-        patched.setattr(approximate, "_KS", (10,))
-        patched.setattr(approximate, "_quicker", slow_exact([900]))
+        patched.setattr(measuring, "KS", (10,))
+        patched.setattr(measuring, "_quicker", slow_exact([900]))
         index, kept = Index(space, promise=0.8), {}
         for turn in range(8):
             points, ids = (

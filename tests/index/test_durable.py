@@ -420,7 +420,7 @@ def test_without_room_for_mapped_points_nothing_is_changed(tmp_path, storage, mo
                 lambda: index.search(x[0]),  # which makes keys
                 lambda: Index.load(tmp_path),
             ):
-                with pytest.raises(InputError, match="no room for .* bytes"):
+                with pytest.raises(InputError, match="no room for"):
                     change()
             assert len(index) == 20
         assert index.search(x[:3], 1).ids.tolist() == [["0"], ["1"], ["2"]] and index.remove(["3"]) == 1

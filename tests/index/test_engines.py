@@ -2,6 +2,7 @@
 
 import math
 import re
+import tempfile
 from collections import Counter
 from contextlib import ExitStack
 from itertools import count
@@ -196,27 +197,37 @@ def filtered(draw):
     return metadata, where
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(filtered())
-def test_a_filter_is_what_it_is_in_plain_python(engine, given_filter):
-    metadata, where = given_filter
+def test_a_filter_is_what_it_is_in_plain_python(given_filter):
+    with Index(Sphere()) as index:
+        agrees_with_plain_python(index, *given_filter)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(filtered())
+def test_a_filter_of_a_folder_is_too(tmp_path, given_filter):
+    with Index.create(tempfile.mkdtemp(dir=tmp_path), Sphere()) as index:
+        agrees_with_plain_python(index, *given_filter)
+
+
+def agrees_with_plain_python(index, metadata, where):
     x = points_of(Sphere())[: len(metadata)]
-    with engine(Sphere()) as index:
-        index.add(x, names(len(metadata)), metadata)
-        expected = {name for name, item in zip(names(len(metadata)), metadata, strict=True) if matches(item, where)}
-        hits = index.search(points_of(Sphere())[:2], 20, where=where)
-        assert set(hits.ids[0]) == set(hits.ids[1]) == expected and hits.ids.shape == (2, len(expected))
-        assert index.metadata() == metadata
-        assert [[type(value) for value in item.values()] for item in index.metadata()] == [
-            [type(value) for value in item.values()] for item in metadata
-        ]
-        # Once more without some, so that what is kept beside the items goes with them.
-        index.remove(names(len(metadata))[::2])
-        gone = set(names(len(metadata))[::2])
-        assert set(index.search(x[0], 20, where=where).ids[0]) == expected - gone
-        counts = Counter(name for item in metadata[1::2] for name in item)
-        fields = index.fields()
-        assert {name: sum(count for _, count in field.values) for name, field in fields.items()} == counts
+    index.add(x, names(len(metadata)), metadata)
+    expected = {name for name, item in zip(names(len(metadata)), metadata, strict=True) if matches(item, where)}
+    hits = index.search(points_of(Sphere())[:2], 20, where=where)
+    assert set(hits.ids[0]) == set(hits.ids[1]) == expected and hits.ids.shape == (2, len(expected))
+    assert index.metadata() == metadata
+    assert [[type(value) for value in item.values()] for item in index.metadata()] == [
+        [type(value) for value in item.values()] for item in metadata
+    ]
+    # Once more without some, so that what is kept beside the items goes with them.
+    index.remove(names(len(metadata))[::2])
+    gone = set(names(len(metadata))[::2])
+    assert set(index.search(x[0], 20, where=where).ids[0]) == expected - gone
+    counts = Counter(name for item in metadata[1::2] for name in item)
+    fields = index.fields()
+    assert {name: sum(count for _, count in field.values) for name, field in fields.items()} == counts
 
 
 @pytest.mark.parametrize(

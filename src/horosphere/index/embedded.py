@@ -15,18 +15,16 @@ from ..errors import InputError
 from ..files import replacing
 from ..spaces import Space, from_description
 from . import exact
-from .approximate import Approximate, Exact
+from .approximate import Approximate
 from .folder import DATABASE, GRAPH, locked, without_logs
 from .graph import Storage
 from .hits import Hits
 from .interface import SearchIndex
 from .items import Items, mapped
+from .measuring import Exact
 from .promise import Recall
 from .store import Store
 from .where import Condition, Field, Value, kinds_of
-
-#: Conditions whose matches are remembered, a byte an item.
-_FILTERS = 32
 
 
 class Index(SearchIndex):
@@ -152,7 +150,8 @@ class Index(SearchIndex):
 
         A search with the graph compares a query with few items. Without it, or where it does not keep the promise more
         quickly, searches compare all items: `recall` and `describe` tell. Once built, an index that grows extends its graph
-        and measures it again by itself. Ctrl-C leaves what is done so far; the next `build` goes on from there.
+        and measures it again by itself; where no graph was worth having, only `build` tries again, once a tenth of the items
+        has come or gone. Ctrl-C leaves what is done so far; the next `build` goes on from there.
         """
         with self._writing():
             items, latest = self._items, self._approximate
@@ -255,24 +254,9 @@ class Index(SearchIndex):
         items, approximate = self._state
         if not where and space is None and (nearest := approximate.search(items, queries, k)):
             return Hits(items.ids[nearest[0]], nearest[1], False)
-        places = self._matching(items, where) if where else None
+        places = items.matching(where, self._store.matching) if where else None
         found, distances = exact.search(items, space or self.space, queries, k, places)
         return Hits(items.ids[found], distances, True)
-
-    def _matching(self, items: Items, where: list[Condition]) -> NDArray[np.int64]:
-        """The places of the items for which all conditions hold, in order."""
-        matches = np.ones(len(items), bool)
-        for condition in where:
-            found = items.matches.get(condition)
-            if found is None:
-                found = np.full(len(items), condition.negated)
-                found[items.places(self._store.matching(condition))] = not condition.negated
-                if len(items.matches) >= _FILTERS:
-                    items.matches.clear()
-                # A page asks the same again and again.
-                items.matches[condition] = found
-            matches &= found
-        return matches.nonzero()[0]
 
     def _read_points(self, ids: list[str] | None) -> Tensor:
         items = self._items

@@ -21,7 +21,8 @@ from .where import Condition
 
 #: Points lifted at a time, in float64, and so in cache.
 _CHUNK = 512
-
+#: Conditions whose matches are remembered, a byte an item.
+_FILTERS = 32
 
 #: Memory for an array of some shape and type.
 New = Callable[[tuple[int, ...], Any], NDArray]
@@ -41,8 +42,8 @@ def mapped(folder: Path | None) -> New:
                 os.posix_fallocate(file.fileno(), 0, size)
             except OSError as error:
                 raise InputError(
-                    f"no room for {size:,} bytes of points in {place or tempfile.gettempdir()} ({error.strerror}); make room, "
-                    "or give storage='float32', which keeps them in memory"
+                    f"no room for {size:,} bytes of points in {place or tempfile.gettempdir()} ({error.strerror}); make "
+                    "room, or give storage='float32', which keeps them in memory"
                 ) from None
             return np.asarray(np.memmap(file, dtype, "r+", shape=shape))
 
@@ -113,7 +114,7 @@ class Items:
         #: float32 (n, p).
         self.points: Tensor = torch.from_numpy(points.array)
         #: Which items match a filter's condition (n,), as far as was asked.
-        self.matches: dict[Condition, NDArray[np.bool_]] = {}
+        self._matches: dict[Condition, NDArray[np.bool_]] = {}
 
     @classmethod
     def of(
@@ -156,6 +157,21 @@ class Items:
         with self._lock:
             keys = None if self._keys is None else [keys.where(kept) for keys in self._keys]
         return Items(self.space, *(column.where(kept) for column in self._columns), keys=keys, new=self._new)
+
+    def matching(self, conditions: list[Condition], read: Callable[[Condition], NDArray[np.int64]]) -> NDArray[np.int64]:
+        """The places of the items for which all conditions hold, in order; `read` gives the rows of one, negated or not."""
+        matches = np.ones(len(self), bool)
+        for condition in conditions:
+            found = self._matches.get(condition)
+            if found is None:
+                found = np.full(len(self), condition.negated)
+                found[self.places(read(condition))] = not condition.negated
+                if len(self._matches) >= _FILTERS:
+                    self._matches.clear()
+                # A page asks the same again and again.
+                self._matches[condition] = found
+            matches &= found
+        return matches.nonzero()[0]
 
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where `rows` (m,) stand among these items; those that do not are left out."""

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..spaces import Space
-from .approximate import FEWEST, milliseconds
+from .approximate import FEWEST
 from .coordinates import Coordinates
+from .measuring import milliseconds
 from .milvus_exact import search
 from .milvus_table import Row, Table, points_of
 from .milvus_where import among
