@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import pytest
 import torch
 from hypothesis import given, settings
@@ -109,6 +110,42 @@ def test_the_balls_geodesic_near_coincidence_and_far_out():
     torch.testing.assert_close(space.geodesic(far, far / 2, 0.5), 0.75 * far)
     two = torch.tensor([[0.3, 0.4], [1.0, -0.2]], dtype=torch.float64)
     torch.testing.assert_close(space.geodesic(two[0], two[1], 0.5), space.midpoint(two[0], two[1]))
+
+
+def at(x, y, t):
+    """(sinh((1 − t)δ) X + sinh(tδ) Y)/sinh δ on the hyperboloid of curvature −1, to 800 digits, for x and y (d,)."""
+    with mpmath.workdps(800):
+        points = [[mpmath.mpf(value) for value in point.tolist()] for point in (x, y)]
+        norms = [2 * mpmath.sqrt(sum(value**2 for value in point)) for point in points]
+        spaces = [
+            [mpmath.sinh(norm) * 2 * value / norm for value in point] for point, norm in zip(points, norms, strict=True)
+        ]
+        inner = sum(a * b for a, b in zip(*spaces, strict=True))
+        delta = mpmath.acosh(mpmath.cosh(norms[0]) * mpmath.cosh(norms[1]) - inner)
+        shares = [mpmath.sinh(share * delta) / mpmath.sinh(delta) for share in (1 - mpmath.mpf(t), mpmath.mpf(t))]
+        total = [shares[0] * a + shares[1] * b for a, b in zip(*spaces, strict=True)]
+        norm = mpmath.sqrt(sum(value**2 for value in total))
+        return torch.tensor([float(value / norm * mpmath.asinh(norm) / 2) for value in total], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("radius", [0.05, 0.727, 3.0, 10.0, 50.0, 100.0])  # 0.727: a clip of 2.3 at c = 0.1
+@pytest.mark.parametrize("kind", ["any", "opposite", "one direction"])
+def test_the_balls_geodesic_is_right_far_out_and_far_beyond_its_ends(radius, kind):
+    x, y = torch.randn(2, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x, y = x / x.norm() * radius, 0.7 * y / y.norm() * radius
+    y = {"any": y, "opposite": 1e-3 * y - 0.5 * x, "one direction": 1e-3 * y + 0.7 * x}[kind]
+    for c in (1.0, 0.1):
+        space = Hyperbolic(c, None)
+        for t in (-1.5, -0.5, -1e-3, 0.2, 0.5, 0.9, 1.3, 1.5):
+            found = space.geodesic(x / c**0.5, y / c**0.5, t) * c**0.5
+            torch.testing.assert_close(found, at(x, y, t), rtol=1e-10, atol=1e-10 * max(radius, 1.0))
+
+
+def test_a_geodesic_from_the_origin_leads_outwards():
+    space, y = Hyperbolic(1.0, None), torch.tensor([3.0, 4.0], dtype=torch.float64)
+    for t in (-2.0, -0.5, 0.0, 0.3, 0.7, 1.5):
+        torch.testing.assert_close(space.geodesic(torch.zeros_like(y), y, t), t * y)
+        torch.testing.assert_close(space.geodesic(y, torch.zeros_like(y), 1 - t), t * y)
 
 
 def test_the_spheres_geodesic_at_small_angles_and_antipodes():

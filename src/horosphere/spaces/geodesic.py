@@ -11,6 +11,8 @@ All terms of q are positive and both differences are taken first, so nothing can
 cone point at coincidence: its subgradient there is 0. In float32 distances reach 88: norms of 22.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,58 @@ def polar(x: Tensor) -> tuple[Tensor, Tensor]:
     """Directions (…, d), zero for a zero vector, and norms (…, 1)."""
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / torch.where(norm > torch.finfo(x.dtype).tiny, norm, torch.inf), norm
+
+
+def along(x: Tensor, y: Tensor, t: float) -> Tensor:
+    """The point at t on the geodesic from x (…, d), t = 0, to y (…, d), t = 1, tangent vectors at the origin: (…, d).
+
+    It is reached from the nearer of the two, x say, by the triangles that x and y, and then x and the point, make with the
+    origin. In a triangle with sides a and b, the angle C between them, the angle A opposite to a, and the third side c,
+
+        tan A = sinh a sin C/(sinh(b − a) + 2 sinh a cosh b sin²(C/2))
+        sinh²(c/2) = sinh²((b − a)/2) + sinh a sinh b sin²(C/2)
+
+    First C is the angle at the origin, and A the one at x; then A, or beyond x its supplement, is the angle between the ways
+    to the origin and to the point, c the point's distance from the origin, and the new A how far its direction is turned.
+    Of every angle the sine and the cosine of half of it are known, so that no digits are lost near 0 nor near π.
+    """
+    if t > 0.5:
+        return along(y, x, 1 - t)
+    x, y = torch.broadcast_tensors(x.double(), y.double())
+    length = abs(t) * elementwise(x, y).unsqueeze(-1)
+    (u, rho), (v, sigma) = polar(x), polar(y)
+    tiny = torch.finfo(x.dtype).tiny
+    step = ((x - y) * (x + y)).sum(-1, keepdim=True) / (rho + sigma).clamp_min(tiny)
+    turn = torch.where((rho > tiny) & (sigma > tiny), (x - y - v * step) / rho, u - v)
+    sine, cosine = (torch.linalg.vector_norm(side, dim=-1, keepdim=True) / 2 for side in (turn, u + v))
+    acute = sine < cosine
+    # Across u, on the side of y.
+    across = torch.where(acute, -turn, u + v)
+    for _ in range(2):
+        across, _ = polar(across - u * (across * u).sum(-1, keepdim=True))
+    other = (1 - torch.minimum(sine, cosine).square()).sqrt()
+    sine, cosine = torch.where(acute, sine, other), torch.where(acute, other, cosine)
+    sine, cosine = _opposite(2 * sigma, 2 * step, sine, cosine)
+    if t < 0:
+        sine, cosine, across = cosine, sine, -across
+    half = torch.hypot((rho - length / 2).sinh(), ((2 * rho).sinh().sqrt() * length.sinh().sqrt()) * sine)
+    sine, cosine = _opposite(length, 2 * rho - length, sine, cosine)
+    # torch's asinh ends at 1e154.
+    radius = torch.where(half < 1e8, half.asinh(), half.log() + math.log(2))
+    place = radius * ((cosine - sine) * (cosine + sine) * u + 2 * sine * cosine * across)
+    # From the origin every way leads outwards.
+    return torch.where(rho > tiny, place, t * y)
+
+
+def _opposite(a: Tensor, gap: Tensor, sine: Tensor, cosine: Tensor) -> tuple[Tensor, Tensor]:
+    """Sine and cosine of half the angle opposite to side a, from those of half the angle between a and b = a + gap."""
+    short = -(-2 * a).expm1() / 2  # sinh a, as the rest multiplied by exp(−a)
+    rise = 2 * short * sine * cosine
+    run = gap.sinh() * (-a).exp() + 2 * short * (a + gap).cosh() * sine.square()
+    reach = torch.hypot(rise, run)
+    larger = ((reach + run.abs()) / (2 * reach)).sqrt().nan_to_num(1.0)
+    smaller = (rise / (2 * reach * larger)).nan_to_num(0.0)
+    return torch.where(run < 0, larger, smaller), torch.where(run < 0, smaller, larger)
 
 
 class _Elementwise(torch.autograd.Function):
