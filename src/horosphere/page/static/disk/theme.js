@@ -1,12 +1,8 @@
 // The page's colours as they are now, whatever chose them.
+import { isDark } from "../appearance.js";
 
 const NAMES = { ink: "#1d2329", soft: "#5a646e", line: "#cdd4da", accent: "#0072b2", card: "#ffffff" };
 const NIGHT = { ink: "#e8edf2", soft: "#9aa7b3", line: "#36414c", accent: "#6cb8ea", card: "#161c22" };
-
-function isDark() {
-  const said = document.documentElement.dataset.theme;
-  return said ? said === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
 
 export function coloursOf(element) {
   const style = getComputedStyle(element), dark = isDark();
