@@ -28,6 +28,7 @@ export function actions(disk) {
     drop: () => {
       disk.held = false;
       stage.classList.remove("disk-held");
+      disk.moved();
     },
     pinch: (from, to, factor) => {
       camera.set(camera.carried(camera.isometry, disk.seen(from), disk.seen(to)));

@@ -201,7 +201,8 @@ export class Disk {
 
   // Nothing moves any more: every point, the images that have room, the list.
   settle() {
-    if (!this.camera.still) return this.request();
+    // While it is held it may move on, however slowly its frames come.
+    if (this.held || !this.camera.still) return this.request();
     clearTimeout(this.settling);
     this.moving = false;
     this.frames.rest();
