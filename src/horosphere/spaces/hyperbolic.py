@@ -188,7 +188,8 @@ class Hyperbolic(Space):
         """On the hyperboloid (sinh((1 − t)δ) X + sinh(tδ) Y)/sinh δ, δ = √c D, by terms that do not cancel, in float64;
         then `project`.
 
-        Right to 1e-10 wherever 2√c‖x‖, 2√c‖y‖, δ and tδ are within 700.
+        The coordinates are right to 1e-10 wherever 2√c‖x‖, 2√c‖y‖, δ and tδ are within 700. What their own rounding moves a
+        point by grows with e^(2√c‖·‖): beyond √c‖·‖ of about 15, distances between rounded points can show it.
         """
         dtype = torch.promote_types(at_least_float32(x[:0]).dtype, at_least_float32(y[:0]).dtype)
         root = self._c() ** 0.5
