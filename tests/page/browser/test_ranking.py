@@ -110,9 +110,10 @@ def test_the_disk_and_the_neighbours_point_at_each_other(visit, collection):
     id = collection.index.ids[0]
     with serving(Page(collection, hosts=LOOPBACK)) as address:
         # The first answer may come before the disk is laid out, and knows no place in it.
-        page = visit(f"{address}/#like={id}")
+        page = visit(address)
         with page.expect_response(placed, timeout=60_000):
-            page.wait_for_selector(".disk-legend:not([hidden])", timeout=60_000)
+            page.evaluate("hash => { location.hash = hash }", f"like={id}")
+        page.wait_for_selector(".disk-legend:not([hidden])", timeout=60_000)
         found = hits(page, 1)[2]
         page.locator(f".column:nth-of-type(2) [data-id='{found}']").hover()
         page.wait_for_selector(".disk-tip:not([hidden])")
