@@ -1,9 +1,11 @@
 """A collection of digits under an untrained mixture, its page in this process, and its page on a port."""
 
 import contextlib
+import json
 import threading
 import time
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -95,6 +97,7 @@ def serving(page, port=0, http="h11"):
 
 @pytest.fixture(scope="session")
 def server(collection):
-    """The address of the page of `collection`."""
+    """The address of the page of `collection`, whose disk is laid out."""
     with serving(Page(collection, hosts=LOOPBACK)) as address:
+        assert json.loads(httpx.get(f"{address}/api/disk", timeout=120).text.splitlines()[-1])["ready"]
         yield address

@@ -20,8 +20,9 @@ def chromium():
     if path is None:
         pytest.skip("no chromium on this machine")
     with playwright.sync_playwright() as started:
-        # WebGL2 in software: the machine may have no GPU.
+        # WebGL2 in software, as the machine may have no GPU; shared memory in files, as a container may have little.
         arguments = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        arguments.append("--disable-dev-shm-usage")
         browser = started.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()
@@ -43,7 +44,7 @@ def visiting(chromium):
         if script:
             context.add_init_script(script)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)  # what a busy machine may take
         own = urlsplit(address)[:2]
 
         def wrong(text):

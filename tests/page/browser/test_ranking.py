@@ -106,14 +106,30 @@ def placed(response) -> bool:
         return False
 
 
+def test_a_link_is_searched_once(visit, server, collection):
+    count = """window.asked = 0;
+        const ask = fetch;
+        window.fetch = (path, ...rest) => { window.asked += path === "/api/search"; return ask(path, ...rest); };"""
+    page = visit(f"{server}/#like={collection.index.ids[0]}", script=count)
+    hits(page, 0)
+    page.wait_for_selector(".disk-legend:not([hidden])")
+    page.wait_for_function("() => document.querySelector('.disk-readout').textContent")
+    page.wait_for_timeout(200)
+    assert page.evaluate("asked") == 1
+    # The answer came before the disk, which shows its place all the same.
+    assert page.evaluate(
+        "document.querySelector('.disk-top').getContext('2d').getImageData(0, 0, 999, 999).data.some(Boolean)"
+    )
+
+
 def test_the_disk_and_the_neighbours_point_at_each_other(visit, collection):
     id = collection.index.ids[0]
     with serving(Page(collection, hosts=LOOPBACK)) as address:
         # The first answer may come before the disk is laid out, and knows no place in it.
         page = visit(address)
-        with page.expect_response(placed, timeout=60_000):
+        with page.expect_response(placed):
             page.evaluate("hash => { location.hash = hash }", f"like={id}")
-        page.wait_for_selector(".disk-legend:not([hidden])", timeout=60_000)
+        page.wait_for_selector(".disk-legend:not([hidden])")
         found = hits(page, 1)[2]
         page.locator(f".column:nth-of-type(2) [data-id='{found}']").hover()
         page.wait_for_selector(".disk-tip:not([hidden])")

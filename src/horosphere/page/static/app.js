@@ -29,7 +29,7 @@ class App {
     this.controls = new Controls(collection, { onChange });
     this.filters = new Filters(collection, { onChange });
     this.lens = new Lens(collection, { onChange });
-    this.panel = new Panel({ onPick, onHover: (id) => this.results.mark(id), onReady: () => this.state.more.length && this.ask(), onFailure });
+    this.panel = new Panel({ onPick, onHover: (id) => this.results.mark(id), onUnplaced: () => this.state.more.length && this.ask(), onFailure });
     this.results = new Results(collection, {
       onPick,
       onMore: (id) => this.query.toggle("more", { id }),

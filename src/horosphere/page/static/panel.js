@@ -5,8 +5,9 @@ import { find, make } from "./dom.js";
 import { percent, seconds } from "./words.js";
 
 export class Panel {
-  constructor({ onPick, onHover, onReady, onFailure }) {
-    this.onReady = onReady;
+  // `onUnplaced`: the disk is there, and the query's place in it is not known.
+  constructor({ onPick, onHover, onUnplaced, onFailure }) {
+    this.onUnplaced = onUnplaced;
     this.onFailure = onFailure;
     this.actions = { thumbnailUrl: api.thumbnail, onPick, onHover };
   }
@@ -53,11 +54,13 @@ export class Panel {
       this.disk.colourBy(select.value);
       find("colour").hidden = false;
     }
-    this.onReady(); // Answers from before the layout knew no place in it.
+    if (this.shown?.place) this.disk.showQuery(this.shown.place, this.shown.ids);
+    else this.onUnplaced(); // Answers from before the layout knew no place in it.
   }
 
   // The query's place, or null; the ids of its neighbours.
   show(place, ids) {
+    this.shown = { place, ids };
     this.disk?.showQuery(place, ids);
   }
 
