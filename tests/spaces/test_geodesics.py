@@ -38,6 +38,14 @@ def length(space, x, y):
     return space.distance(x, y)
 
 
+def moved(space, x):
+    """How far rounding its coordinates may move a point: far out a last digit is a long way."""
+    if not isinstance(space, Hyperbolic):
+        return 0.0
+    root = space.curvature**0.5
+    return 2.0**-52 * (2 * root * x.norm(dim=-1)).sinh() / root
+
+
 @given(st.integers(0, 10_000), st.sampled_from([*UNBOUNDED, "sphere"]), fractions, fractions)
 @settings(max_examples=60, deadline=None)
 def test_lengths_along_a_geodesic_are_differences_of_t(seed, name, s, t):
@@ -51,7 +59,8 @@ def test_lengths_along_a_geodesic_are_differences_of_t(seed, name, s, t):
         expected = gap.minimum(2 * math.pi - gap)
     else:
         expected = abs(s - t) * whole
-    torch.testing.assert_close(length(space, a, b), expected, atol=1e-6, rtol=1e-6)
+    off = (length(space, a, b) - expected).abs()
+    assert (off <= 1e-6 * (1 + expected) + moved(space, a) + moved(space, b)).all()
 
 
 @given(st.integers(0, 10_000), st.sampled_from(sorted(SPACES)), fractions)

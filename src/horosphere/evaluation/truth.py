@@ -48,18 +48,18 @@ def distances(space: Space, x: Tensor, i: Tensor, y: Tensor, j: Tensor) -> Tenso
     size = max(_LANES, _BATCH // max(1, x.shape[1]) // _LANES * _LANES)
     out = torch.empty(len(i), dtype=torch.float64)
     for start in range(0, len(i), size):
-        other = _filled(y[j[start : start + size]].double())
-        # A lone x meets every y without a copy for each.
-        own = x.double() if len(x) == 1 else _filled(x[i[start : start + size]].double())
         count = min(size, len(j) - start)
+        other = y.index_select(0, _filled(j[start : start + size])).double()
+        # A lone x meets every y without a copy for each.
+        own = (x if len(x) == 1 else x.index_select(0, _filled(i[start : start + size]))).double()
         out[start : start + count] = space.distance(own, other)[:count]
     return out
 
 
-def _filled(x: Tensor) -> Tensor:
-    """The rows, and the last again until they fill the lanes."""
-    rest = -len(x) % _LANES
-    return torch.cat([x, x[-1:].expand(rest, -1)]) if rest else x
+def _filled(rows: Tensor) -> Tensor:
+    """The indices, and the last again until they fill the lanes."""
+    rest = -len(rows) % _LANES
+    return torch.cat([rows, rows[-1:].expand(rest)]) if rest else rows
 
 
 def _first_copies(points: Tensor) -> Tensor | None:

@@ -192,9 +192,7 @@ def _nearest(
     """None where removed items have left too few candidates."""
     if len(items) < k:
         return None
-    rows = graph.near(queries, effort)
-    places = np.searchsorted(items.rows, rows)
-    places[items.rows[np.minimum(places, len(items) - 1)] != rows] = -1
+    places = items.places(graph.near(queries, effort))
     if (places >= 0).sum(1).min() < k:
         return None
     places, distances = rerank(space, items.points, queries, places)

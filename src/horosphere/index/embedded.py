@@ -262,8 +262,8 @@ class Index(SearchIndex):
         items = self._items
         if ids is None:
             return items.points.clone()
-        places = items.places(rows := self._rows(ids))
-        if len(places) < len(rows):
+        places = items.places(self._rows(ids))
+        if (places < 0).any():
             raise self._outdated()
         return items.points[torch.from_numpy(places)]
 

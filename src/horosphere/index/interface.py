@@ -197,12 +197,13 @@ class SearchIndex(ABC):
         if points.ndim == 1 and name == "queries":
             points = points[None]
         points = checked(points, self.space).cpu()
-        if points.dtype != torch.float64 or name == "points":
-            points = points.float()
         self._check_width(points, name)
-        if not torch.isfinite(points).all():
+        if name == "queries" and points.dtype == torch.float64:
+            return points.contiguous()
+        rounded = points.float()
+        if rounded is not points and not torch.isfinite(rounded).all():
             raise InputError(f"{name} hold numbers beyond float32; expected points = space(features)")
-        return points.contiguous()
+        return rounded.contiguous()
 
     def _check_width(self, points: Tensor, name: str) -> None:
         if not points.shape[1] or (self.dim is not None and points.shape[1] != self.dim):

@@ -165,7 +165,8 @@ class Items:
             found = self._matches.get(condition)
             if found is None:
                 found = np.full(len(self), condition.negated)
-                found[self.places(read(condition))] = not condition.negated
+                places = self.places(read(condition))
+                found[places[places >= 0]] = not condition.negated
                 if len(self._matches) >= _FILTERS:
                     self._matches.clear()
                 # A page asks the same again and again.
@@ -174,11 +175,15 @@ class Items:
         return matches.nonzero()[0]
 
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where `rows` (m,) stand among these items; those that do not are left out."""
+        """Where `rows` (…) stand among these items; −1 for those that do not."""
+        size = len(self.rows)
+        if not size:
+            return np.full_like(rows, -1)
+        if self.rows[-1] - self.rows[0] == size - 1:  # nothing was ever removed from among them
+            places = rows - self.rows[0]
+            return np.where((places >= 0) & (places < size), places, -1)
         places = np.searchsorted(self.rows, rows)
-        known = places < len(self.rows)
-        known[known] = self.rows[places[known]] == rows[known]
-        return places[known]
+        return np.where(self.rows[np.minimum(places, size - 1)] == rows, places, -1)
 
 
 def _lifted(space: Space, points: Tensor, new: New) -> list[Keys]:

@@ -60,7 +60,7 @@ def measured(
     graph: Graph, items: Items, promise: float, exact: Exact, search: Search, *, progress: bool
 ) -> Iterator[Recall]:
     """A level for each k: the smallest effort that keeps the promise, of those that are quicker than exact search."""
-    sample = items.places(graph.sample)
+    sample = items.places(np.intersect1d(graph.sample, items.rows))
     queries = items.points[torch.from_numpy(sample)]
     with tqdm(unit=" searches", desc="recall", disable=not progress, leave=False) as bar:
         places = []

@@ -26,9 +26,9 @@ def rerank(
         places: of the candidates among the points (b, m), without repeats; −1 for none, which comes last, at infinity.
     """
     b, m = places.shape
-    flat = torch.from_numpy(np.ascontiguousarray(places)).view(-1)
+    none = places < 0
+    flat = torch.from_numpy(np.where(none, 0, places)).view(-1)
     found = distances(space, queries, torch.from_numpy(np.arange(b).repeat(m)), points, flat).numpy().reshape(b, m)
-    if (none := places < 0).any():
-        found[none] = np.inf
-    order = np.lexsort((places, found))
-    return np.take_along_axis(places, order, 1), np.take_along_axis(found, order, 1)
+    found[none] = np.inf
+    each, order = np.arange(b)[:, None], np.lexsort((places, found))
+    return places[each, order], found[each, order]
