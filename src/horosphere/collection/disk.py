@@ -24,7 +24,7 @@ from ..insight.disk import (
     stress_layout,
 )
 from ..spaces import Space
-from .disk_file import About, Kept, fingerprints, read, stamp_of, write
+from .disk_file import Kept, Provenance, fingerprints, read, stamp_of, write
 
 #: The file in a collection's folder.
 _FILE = "disk.npz"
@@ -162,7 +162,7 @@ def _laid_out(
         kept = [layout_quality(space, landmarks, own.z, seed=seed).neighbours for own in (layout, other)]
         if kept[1] > kept[0]:
             layout, method = other, "neighbours"
-    about = About(stamp, part, len(ids), method, layout.scale, layout.centre, layout.chosen)
+    about = Provenance(stamp, part, len(ids), method, layout.scale, layout.centre, layout.chosen)
     return Kept([items[row] for row in chosen], _columns(layout.z)[: len(chosen)], about, landmarks, layout)
 
 
@@ -173,7 +173,7 @@ def _drawn(space: Space, points: Tensor, part: str | None) -> tuple[Space, Tenso
     return next((own_space, own) for name, own_space, own in hyperbolic_parts(space, points) if name == part)
 
 
-def _judged(about: About, space: Space, points: Tensor, positions: np.ndarray, seed: int) -> About:
+def _judged(about: Provenance, space: Space, points: Tensor, positions: np.ndarray, seed: int) -> Provenance:
     """With the stress, and the neighbours that items by lot keep among all items."""
     if len(points) < 3:
         return about
@@ -182,7 +182,7 @@ def _judged(about: About, space: Space, points: Tensor, positions: np.ndarray, s
     return replace(about, stress=quality.stress, neighbours=quality.neighbours)
 
 
-def _sentence(items: int, landmarks: int, about: About) -> str:
+def _sentence(items: int, landmarks: int, about: Provenance) -> str:
     what = "The collection's distances" if about.part is None else f"The distances of the part {about.part} alone"
     how = "neighbours" if about.method == "neighbours" else "least stress"
     sentence = f"{what}, laid out in the hyperbolic plane by {how}; "

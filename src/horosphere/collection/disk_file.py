@@ -20,7 +20,7 @@ _VERSION = 2
 
 
 @dataclass(frozen=True)
-class About:
+class Provenance:
     """What a layout was made for, and how well it came out.
 
     Attributes:
@@ -50,7 +50,7 @@ class Kept:
 
     items: Sequence[tuple[str, int]]
     positions: np.ndarray
-    about: About
+    about: Provenance
     landmarks: Tensor
     layout: DiskLayout
 
@@ -86,7 +86,7 @@ def read(file: Path, stamp: str) -> Kept | None:
     """What the file holds; None where there is none, it is damaged, or has another stamp."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            about = About(**json.loads(arrays["about"].tobytes()))
+            about = Provenance(**json.loads(arrays["about"].tobytes()))
             if about.stamp != stamp:
                 return None
             items = list(zip(json.loads(arrays["ids"].tobytes()), arrays["prints"].tolist(), strict=True))
