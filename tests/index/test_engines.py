@@ -337,6 +337,19 @@ def test_bad_input_is_refused_and_changes_nothing(make):
         make(torch.nn.Linear(2, 2))
 
 
+def test_an_array_that_is_only_read_is_taken_in_silence(recwarn):
+    x = points_of(Hyperbolic()).numpy()
+    x.flags.writeable = False
+    torch.set_warn_always(True)  # else torch says it once in a process
+    try:
+        with Index(Hyperbolic()) as index:
+            index.add(x, names(200))
+            index.search(x[:3])
+    finally:
+        torch.set_warn_always(False)
+    assert not recwarn.list
+
+
 @pytest.mark.parametrize("weights", [(1,), (0, 0), (-1, 1), ("a", 1), (float("nan"), 1), 3])
 def test_weights_that_fit_no_mixture_are_refused(make, weights):
     space = Mixed([Sphere(), Hyperbolic()], [1.0, 3.0])

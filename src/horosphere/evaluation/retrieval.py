@@ -263,11 +263,17 @@ def _positives(labels: Tensor, queries: Tensor, gallery: Tensor) -> Tensor:
     return count - inside[queries]
 
 
-def checked(points: Tensor | NDArray, space: Space) -> Tensor:
+def as_tensor(points: Tensor | ArrayLike) -> Tensor:
+    """The points, in the same memory where they are an array. A memory-mapped one is often read-only: nothing writes."""
+    if isinstance(points, Tensor):
+        return points
     with warnings.catch_warnings():
-        # A memory-mapped array is often read-only, and nothing here writes.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        points = torch.as_tensor(points).detach()
+        return torch.as_tensor(points)
+
+
+def checked(points: Tensor | NDArray, space: Space) -> Tensor:
+    points = as_tensor(points).detach()
     if not points.is_floating_point():
         raise InputError(f"points are {points.dtype}; expected floating-point numbers, points = space(features)")
     try:

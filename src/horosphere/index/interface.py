@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from ..evaluation.retrieval import checked
+from ..evaluation.retrieval import as_tensor, checked
 from ..spaces import Mixed, Space, from_description
 from .hits import Hits
 from .where import Condition, Field, Value, conditions, encodes, kinds_of
@@ -191,7 +191,7 @@ class SearchIndex(ABC):
     def _points(self, points: Points, name: str = "points") -> Tensor:
         """Points (n, p) of this space on the CPU: float32 to keep, and queries in float64 where they came so."""
         try:
-            points = torch.as_tensor(points)
+            points = as_tensor(points)
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"{name} are no matrix of numbers ({error}); expected points = space(features)") from None
         if points.ndim == 1 and name == "queries":
