@@ -38,8 +38,9 @@ def mapped(folder: Path | None) -> New:
         with tempfile.TemporaryFile(dir=place) as file:
             size = math.prod(shape) * np.dtype(dtype).itemsize
             try:
-                # In a file with holes, a disk that is full would end the process when they are written.
-                os.posix_fallocate(file.fileno(), 0, size)
+                # In a file with holes, a disk that is full would end the process when they are written. Not all systems can.
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
             except OSError as error:
                 raise InputError(
                     f"no room for {size:,} bytes of points in {place or tempfile.gettempdir()} ({error.strerror}); make "
