@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from horosphere.errors import InputError
-from horosphere.index import Index, approximate, graph, measuring
+from horosphere.index import Index, approximate, embedded, graph, measuring
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
 SPACES = [Sphere(), Euclidean(), Hyperbolic(), Mixed([Sphere(), Hyperbolic()], [1.0, 3.0])]
@@ -234,12 +234,14 @@ def test_ctrl_c_leaves_what_is_done_and_build_goes_on(tmp_path, monkeypatch):
         assert len(index._approximate.graph.linked) == 2005 - len(index._approximate.graph.sample)
 
 
-def test_killed_while_building_it_opens_with_everything(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("seconds", "kept"), [(60.0, 0), (0.0, 500)])
+def test_killed_while_building_it_opens_with_everything_and_goes_on(tmp_path, monkeypatch, seconds, kept):
     """From what a killed process leaves on the disk: a copy of the folder as it is half way."""
     space, half = SPACES[3], tmp_path / "half"
     points = points_of(space, 1500)
     monkeypatch.setattr(graph, "_CHUNK", 500)
-
+    monkeypatch.setattr(embedded, "_WRITTEN", seconds)
+    monkeypatch.setattr(embedded, "_SHARE", 0.0)
     calls = []
 
     def copied(items, rows, read=approximate._points):
@@ -255,8 +257,10 @@ def test_killed_while_building_it_opens_with_everything(tmp_path, monkeypatch):
             index.build()
     with Index.load(half) as index:
         assert len(index) == 1500 and index.search(points[:5]).exact
+        assert (len(index._approximate.graph.linked) if kept else index._approximate.graph) == (kept or None)
         index.build()
         assert not index.search(points[:5]).exact
+        assert len(index._approximate.graph.linked) == 1500 - len(index._approximate.graph.sample)
 
 
 @pytest.mark.parametrize("left", [0, 1, 5, 10, 11, 200])

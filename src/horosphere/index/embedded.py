@@ -1,5 +1,6 @@
 """The embedded index: SQLite keeps the items, memory what searches read."""
 
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,9 @@ from .measuring import Exact
 from .promise import Recall
 from .store import Store
 from .where import Condition, Field, Value, kinds_of
+
+#: Seconds of a build between two writings of the graph; more where one takes long, so many times what it took.
+_WRITTEN, _SHARE = 60.0, 20.0
 
 
 class Index(SearchIndex):
@@ -151,13 +155,20 @@ class Index(SearchIndex):
         A search with the graph compares a query with few items. Without it, or where it does not keep the promise more
         quickly, searches compare all items: `recall` and `describe` tell. Once built, an index that grows extends its graph
         and measures it again by itself; where no graph was worth having, only `build` tries again, once a tenth of the items
-        has come or gone. Ctrl-C leaves what is done so far; the next `build` goes on from there.
+        has come or gone. Ctrl-C leaves what is done so far, a kill what was done about a minute before, and the next `build`
+        goes on from there.
         """
         with self._writing():
             items, latest = self._items, self._approximate
+            due = time.monotonic() + _WRITTEN
             try:
                 for state in latest.building(items, self._exactly(items), progress=progress):
                     latest = state
+                    if (start := time.monotonic()) > due:
+                        # Not taken: what searches read may not grow under them.
+                        self._write(latest.beside(items))
+                        took = time.monotonic() - start
+                        due = start + took + max(_WRITTEN, _SHARE * took)
             finally:
                 self._keep(latest.beside(items))
 
@@ -185,8 +196,12 @@ class Index(SearchIndex):
         return lambda queries, k: exact.search(items, self.space, queries, k)
 
     def _keep(self, state: Approximate) -> None:
-        """Take the state, and write it down; where that fails, what was written last still holds."""
+        """Take the state, and write it down."""
         self._state = self._items, state
+        self._write(state)
+
+    def _write(self, state: Approximate) -> None:
+        """Where this fails, what was written last still holds."""
         if self.folder is not None:
             try:
                 state.write(self.folder / GRAPH)
