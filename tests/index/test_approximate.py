@@ -354,8 +354,9 @@ def test_without_a_graph_it_says_why(options, tmp_path):
 
 def test_a_larger_k_has_an_effort_of_its_own():
     index, points = built(SPACES[2], count=3000)
-    ten, hundred = index._approximate.levels
-    assert hundred.k == 100 and hundred.effort > ten.effort
+    ten, twenty, hundred = index._approximate.levels
+    assert twenty.k == 20 and hundred.k == 100 and hundred.effort > twenty.effort >= ten.effort
+    assert index._approximate.level(11) is twenty
     assert agreement(index, SPACES[2], points, names(0, 3000), points[:30], k=60) >= 0.99
     assert index.search(points[:2], 101).exact
     assert index.search(points[:0]).ids.shape == (0, 10)

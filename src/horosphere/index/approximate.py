@@ -43,7 +43,7 @@ class Approximate:
     Attributes:
         space, promise, storage: the index's.
         graph: None where there is none.
-        levels: what was measured, one for each of k = 10 and 100.
+        levels: what was measured, one for each of k = 10, 20 and 100.
         token: what the graph's file and the index's notes share; no other state has the same.
         damaged: there should be a graph, but its file is missing, damaged or another index's.
     """

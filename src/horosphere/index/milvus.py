@@ -151,7 +151,7 @@ class MilvusIndex(SearchIndex):
 
     @property
     def recall(self) -> Recall | None:
-        """What searches for up to 10 neighbours were measured to find; None where nothing was measured, or too much has come
+        """What searches for up to 20 neighbours were measured to find; None where nothing was measured, or too much has come
         or gone since, and all are exact."""
         return None if self._graph is None or self._outdated else self._graph.recall
 

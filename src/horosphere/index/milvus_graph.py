@@ -21,8 +21,8 @@ from .milvus_table import Row, Table, points_of
 from .milvus_where import among
 from .promise import Recall, smallest_effort
 
-#: The largest k that is measured; for a larger one all items are compared.
-K = 10
+#: The largest k that is measured, with room for what a query names; for a larger one all items are compared.
+K = 20
 _SAMPLE = 500
 _EFFORTS = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
 _OPTIONS = {"M": 32, "efConstruction": 200}

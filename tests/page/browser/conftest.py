@@ -11,6 +11,8 @@ from PIL import Image
 
 from horosphere.data import load_data
 
+from ..conftest import serving
+
 
 # Of this package alone: while it lives, its event loop runs in this thread, and other tests start their own.
 @pytest.fixture(scope="package")
@@ -69,7 +71,14 @@ def visiting(chromium):
 
 
 @pytest.fixture
-def visit(chromium):
+def serve():
+    """serve(application, port=0): its address, until the test is over and its pages are closed."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *given: stack.enter_context(serving(*given))
+
+
+@pytest.fixture
+def visit(chromium, serve):
     with visiting(chromium) as visit:
         yield visit
 

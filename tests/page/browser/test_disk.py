@@ -258,9 +258,8 @@ def test_the_time_of_a_frame_is_not_the_pace_of_the_hand(page):
     page.mouse.down()
     for i in range(3):
         page.mouse.move(left + 320 + i, top + 300)
-        page.wait_for_timeout(60)
+    page.wait_for_function(f"before => ({count})() > before", arg=before)
     page.mouse.up()
-    assert page.evaluate(count) > before
     assert "ms a frame" in page.locator(".disk-readout").inner_text()
 
 
@@ -282,8 +281,7 @@ def test_the_list_can_be_clicked_and_scrolled(page):
     name, view = third.inner_text().split(",")[0], page.evaluate("() => [disk.camera.isometry, disk.camera.scale]")
     third.hover()
     page.mouse.wheel(0, 40)
-    page.wait_for_timeout(100)
-    assert page.evaluate("() => document.querySelector('.disk-list').scrollTop") > 0
+    page.wait_for_function("() => document.querySelector('.disk-list').scrollTop > 0")
     third.click()
     assert page.evaluate("events.filter(([name]) => name === 'pick')") == [["pick", name]]
     assert page.evaluate("() => [disk.camera.isometry, disk.camera.scale]") == view
@@ -312,7 +310,7 @@ def test_a_finger_that_scrolls_passes_over_the_disk(visit, small):
     page = visit(small, ready="body[data-ready]", expected=["404"], **phone)
     assert page.locator(".disk-hint").is_visible()
     page.evaluate("() => { disk.container.style.width = '350px'; document.body.style.paddingBottom = '900px'; }")
-    page.wait_for_timeout(100)
+    page.wait_for_function("() => disk.box.width === 350")
     settled(page)
     send, view = page.context.new_cdp_session(page).send, "() => disk.camera.isometry"
     start = page.evaluate(view)
@@ -419,7 +417,7 @@ def test_a_point_is_named_picked_and_brought_to_the_centre(page):
     page.locator(".disk-tip img").wait_for()
     assert page.evaluate("events.at(-1)") == ["hover", name]
     page.mouse.click(x, y)
-    page.wait_for_timeout(400)
+    page.wait_for_function("() => events.some(([name]) => name === 'pick')")
     assert page.evaluate("events.filter(([name]) => name === 'pick')") == [["pick", name]]
     page.mouse.dblclick(x, y)
     settled(page)
@@ -470,8 +468,7 @@ def test_colours_words_and_numbers(page):
     assert keys.count() == 0 and page.locator(".disk-scale").inner_text().split() == ["1980", "2019"]
     light = page.evaluate("() => disk.colours.ink")
     page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
-    page.wait_for_timeout(100)
-    assert page.evaluate("() => disk.colours.dark && disk.colours.ink") not in (False, light)
+    page.wait_for_function("light => disk.colours.dark && disk.colours.ink !== light", arg=light)
 
 
 def test_what_is_found_stands_out(page):
@@ -561,19 +558,19 @@ def test_size_pixel_ratio_and_a_lost_context(visit, small):
     settled(page)
     assert page.evaluate("() => disk.picture.layers.map(({ width, height }) => [width, height])") == [[1200, 1200]] * 3
     page.evaluate("() => { document.getElementById('disk').style.width = '300px'; }")
-    page.wait_for_timeout(200)
+    page.wait_for_function("() => disk.picture.layers.every(({ width }) => width === 600)")
     settled(page)
-    assert page.evaluate("() => disk.picture.layers.map(({ width }) => width)") == [600] * 3
     before = pixels(page)
     page.evaluate("""async () => {
-        const loss = disk.picture.points.gl.getExtension("WEBGL_lose_context");
-        const wait = () => new Promise((done) => setTimeout(done, 60));
+        const { gl, canvas } = disk.picture.points, loss = gl.getExtension("WEBGL_lose_context");
+        const told = (name) => new Promise((done) => canvas.addEventListener(name, done, { once: true }));
+        const lost = told("webglcontextlost"), restored = told("webglcontextrestored");
         loss.loseContext();
-        await wait();
+        await lost;
         disk.camera.set(disk.camera.isometry);
-        await wait();
+        await new Promise((done) => setTimeout(done, 60));
         loss.restoreContext();
-        await wait();
+        await restored;
     }""")
     settled(page)
     assert (pixels(page) == before).mean() > 0.999 and before[..., 3].any()
@@ -605,39 +602,38 @@ def test_without_webgl_there_is_a_list(visit, small):
 
 
 @pytest.mark.parametrize("z", [[], [0j], [0.5j, 0.5j], [1 - 2**-20 + 0j, -1 + 2**-20 + 0j, 0j]], ids=len)
-def test_few_points_and_points_at_the_rim(visit, z):
+def test_few_points_and_points_at_the_rim(visit, serve, z):
     z = np.array(z, complex)
-    with serving(application(z, {})) as address:
-        page = visit(address, ready="body[data-ready]")
-        page.evaluate("() => { if (disk.items.ids.length) disk.centre(0); disk.colourBy('class'); }")
-        page.focus(".disk-stage")
-        for key in ("Enter", "+", "ArrowUp", "r"):
-            page.keyboard.press(key)
-        settled(page)
-        assert page.evaluate("() => disk.count") == len(z)
+    page = visit(serve(application(z, {})), ready="body[data-ready]")
+    page.evaluate("() => { if (disk.items.ids.length) disk.centre(0); disk.colourBy('class'); }")
+    page.focus(".disk-stage")
+    for key in ("Enter", "+", "ArrowUp", "r"):
+        page.keyboard.press(key)
+    settled(page)
+    assert page.evaluate("() => disk.count") == len(z)
 
 
-def test_a_hundred_thousand_points(visit):
+def test_a_hundred_thousand_points(visit, serve):
     count = 100_000
-    with serving(application(spread(count), fields_of(count))) as address:
-        page = visit(address, ready="body[data-ready]")
-        page.evaluate("() => disk.colourBy('class')")
-        settled(page)
-        left, top = corner(page)
-        page.mouse.move(left + 300, top + 300)
-        page.mouse.down()
-        for i in range(10):
-            page.mouse.move(left + 300 + 12 * i, top + 300 - 6 * i)
-            page.wait_for_timeout(16)
-        page.mouse.up()
-        settled(page)
-        times = page.evaluate("() => disk.frames.summary()")
-        print(f"100,000 points, drawn in software: {times}")
-        assert page.evaluate("() => disk.count") == count and times["frames"] > 1
-        assert page.evaluate("() => disk.frames.drawn(disk.items.ids.length)") >= 20_000
-        # So small, points have no shapes, and the legend says so.
-        page.evaluate("() => disk.colourBy('letter')")
-        alike = page.locator(".disk-alike")
-        assert "8 colours" in alike.inner_text()
-        page.evaluate("() => disk.camera.set(disk.camera.isometry, 30)")
-        alike.wait_for(state="hidden")
+    page = visit(serve(application(spread(count), fields_of(count))), ready="body[data-ready]")
+    page.evaluate("() => disk.colourBy('class')")
+    settled(page)
+    left, top = corner(page)
+    page.mouse.move(left + 300, top + 300)
+    page.mouse.down()
+    for i in range(10):
+        page.mouse.move(left + 300 + 12 * i, top + 300 - 6 * i)
+        page.wait_for_timeout(16)
+    page.wait_for_function("() => disk.frames.summary().frames > 1")
+    page.mouse.up()
+    settled(page)
+    times = page.evaluate("() => disk.frames.summary()")
+    print(f"100,000 points, drawn in software: {times}")
+    assert page.evaluate("() => disk.count") == count
+    assert page.evaluate("() => disk.frames.drawn(disk.items.ids.length)") >= 20_000
+    # So small, points have no shapes, and the legend says so.
+    page.evaluate("() => disk.colourBy('letter')")
+    alike = page.locator(".disk-alike")
+    assert "8 colours" in alike.inner_text()
+    page.evaluate("() => disk.camera.set(disk.camera.isometry, 30)")
+    alike.wait_for(state="hidden")

@@ -6,7 +6,6 @@ from urllib.parse import quote
 from horosphere.page import Page
 from horosphere.page.safety import LOOPBACK
 
-from ..conftest import serving
 from .conftest import answered, hits, neighbours
 
 
@@ -122,27 +121,25 @@ def test_a_link_is_searched_once(visit, server, collection):
     )
 
 
-def test_the_disk_and_the_neighbours_point_at_each_other(visit, collection):
+def test_the_disk_and_the_neighbours_point_at_each_other(visit, serve, collection):
     id = collection.index.ids[0]
-    with serving(Page(collection, hosts=LOOPBACK)) as address:
-        # The first answer may come before the disk is laid out, and knows no place in it.
-        page = visit(address)
-        with page.expect_response(placed):
-            page.evaluate("hash => { location.hash = hash }", f"like={id}")
-        page.wait_for_selector(".disk-legend:not([hidden])")
-        found = hits(page, 1)[2]
-        page.locator(f".column:nth-of-type(2) [data-id='{found}']").hover()
-        page.wait_for_selector(".disk-tip:not([hidden])")
-        assert found in page.locator(".disk-tip").inner_text()
-        assert set(page.locator(".hit.same").evaluate_all("all => all.map(hit => hit.dataset.id)")) == {found}
-        page.locator("#k").hover()
-        page.wait_for_selector(".disk-tip", state="hidden")
-        page.locator("#by-id").press_sequentially("7")
-        page.wait_for_selector("#by-id-words:has-text('lit in the disk')")
-        classes = [row["class"] for row in collection.index.metadata(collection.index.ids)]
-        lit = sum("7" in id or "7" in kind for id, kind in zip(collection.index.ids, classes, strict=True))
-        assert f"{lit} items lit in the disk" in page.locator("#by-id-words").inner_text()
-        page.close()
+    # The first answer may come before the disk is laid out, and knows no place in it.
+    page = visit(serve(Page(collection, hosts=LOOPBACK)))
+    with page.expect_response(placed):
+        page.evaluate("hash => { location.hash = hash }", f"like={id}")
+    page.wait_for_selector(".disk-legend:not([hidden])")
+    found = hits(page, 1)[2]
+    page.locator(f".column:nth-of-type(2) [data-id='{found}']").hover()
+    page.wait_for_selector(".disk-tip:not([hidden])")
+    assert found in page.locator(".disk-tip").inner_text()
+    assert set(page.locator(".hit.same").evaluate_all("all => all.map(hit => hit.dataset.id)")) == {found}
+    page.locator("#k").hover()
+    page.wait_for_selector(".disk-tip", state="hidden")
+    page.locator("#by-id").press_sequentially("7")
+    page.wait_for_selector("#by-id-words:has-text('lit in the disk')")
+    classes = [row["class"] for row in collection.index.metadata(collection.index.ids)]
+    lit = sum("7" in id or "7" in kind for id, kind in zip(collection.index.ids, classes, strict=True))
+    assert f"{lit} items lit in the disk" in page.locator("#by-id-words").inner_text()
 
 
 def test_a_link_brings_back_the_state(visit, server, collection):

@@ -29,7 +29,7 @@ class App {
     this.controls = new Controls(collection, { onChange });
     this.filters = new Filters(collection, { onChange });
     this.lens = new Lens(collection, { onChange });
-    this.panel = new Panel({ onPick, onHover: (id) => this.results.mark(id), onUnplaced: () => this.state.more.length && this.ask(), onFailure });
+    this.panel = new Panel({ onPick, onHover: (id) => this.results.mark(id), onUnplaced: () => this.ask(), onFailure });
     this.results = new Results(collection, {
       onPick,
       onMore: (id) => this.query.toggle("more", { id }),
@@ -79,7 +79,7 @@ class App {
     this.pending?.abort();
     if (!this.state.more.length) return this.clear();
     const pending = (this.pending = new AbortController());
-    const state = this.state;
+    const state = this.state, early = !this.panel.disk;
     this.results.wait(state.k);
     try {
       const answer = await api.ask(...request(state), pending.signal);
@@ -89,6 +89,7 @@ class App {
       this.results.show(answer, state);
       this.query.showRadius(answer.radius);
       this.panel.show(answer.disk, answer.geometries[0].hits.map(({ id }) => id));
+      if (early && this.panel.disk && !answer.disk) this.ask(); // It was laid out meanwhile.
     } catch (error) {
       if (error.name === "AbortError" || pending !== this.pending) return;
       if (error instanceof api.Refused && error.status !== 401) {

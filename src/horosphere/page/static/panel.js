@@ -5,11 +5,12 @@ import { find, make } from "./dom.js";
 import { percent, seconds } from "./words.js";
 
 export class Panel {
-  // `onUnplaced`: the disk is there, and the query's place in it is not known.
+  // `onUnplaced`: the disk has come, and the answer that is shown knew no place in it.
   constructor({ onPick, onHover, onUnplaced, onFailure }) {
     this.onUnplaced = onUnplaced;
     this.onFailure = onFailure;
     this.actions = { thumbnailUrl: api.thumbnail, onPick, onHover };
+    this.shown = { place: null, ids: [] };
   }
 
   async start() {
@@ -54,8 +55,8 @@ export class Panel {
       this.disk.colourBy(select.value);
       find("colour").hidden = false;
     }
-    if (this.shown?.place) this.disk.showQuery(this.shown.place, this.shown.ids);
-    else this.onUnplaced(); // Answers from before the layout knew no place in it.
+    if (this.shown.place) this.disk.showQuery(this.shown.place, this.shown.ids);
+    else if (this.shown.ids.length) this.onUnplaced();
   }
 
   // The query's place, or null; the ids of its neighbours.
