@@ -213,7 +213,7 @@ def test_a_graph_finds_what_it_promises(milvus_collection, milvus_server, monkey
         assert not hits.exact and exact.exact and hits.ids[5, 0] == "4" and "5" not in hits.ids
         assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(hits.ids, exact.ids, strict=True)]) > 0.9
         assert (hits.distances[:, 0] >= exact.distances[:, 0]).all()
-        assert other.search(x[:2], 11).exact
+        assert other.search(x[:2], 21).exact
     measured = index.recall
     index.build()
     assert index.recall is measured
