@@ -355,5 +355,5 @@ def test_a_collection_that_cannot_be_written_is_searched_all_the_same(run, photo
             made = disk.collection_disk(collection.index, collection.folder)
         assert len(made.positions) == 13 and not (tmp_path / "c" / "disk.npz").exists()
     (tmp_path / "c" / "thumbnails.sqlite-wal").write_bytes(b"x")  # something was not finished
-    with pytest.raises(InputError, match=r"thumbnails\.sqlite cannot be opened"):
+    with pytest.raises(InputError, match=r"cannot open .*thumbnails\.sqlite"):
         Collection.open(tmp_path / "c")

@@ -5,13 +5,13 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..databases import connected
 from ..errors import InputError
 
 NAME = "thumbnails.sqlite"
@@ -40,7 +40,9 @@ class Thumbnails:
             raise InputError(f"{folder} has no {NAME}: make the collection anew with `horosphere index`")
         self._lock = threading.Lock()
         try:
-            self._database = _connected(path, create)
+            if create and not path.exists():
+                path.touch()  # an empty file is an empty database
+            self._database = connected(path)
             (found,) = self._database.execute("PRAGMA application_id").fetchone()
             (tables,) = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if not tables:
@@ -90,28 +92,6 @@ class Thumbnails:
         """id → where it came from, of every item."""
         with self._lock:
             return dict(self._database.execute("SELECT id, place FROM items JOIN sources ON source = number"))
-
-
-def _connected(path: Path, create: bool) -> sqlite3.Connection:
-    """A connection that reads, and writes where that is allowed."""
-    address, log = f"file:{quote(str(path.absolute()))}", path.with_name(path.name + "-wal")
-    try:
-        return _tried(f"{address}?mode={'rwc' if create else 'rw'}")
-    except sqlite3.OperationalError:
-        if create or (log.is_file() and log.stat().st_size):
-            raise
-        # Reading makes files beside a database, but where nobody writes, it needs none.
-        return _tried(f"{address}?mode=ro&immutable=1")
-
-
-def _tried(address: str) -> sqlite3.Connection:
-    database = sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
-    try:
-        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
-        database.close()
-        raise
-    return database
 
 
 def jpegs(views: Tensor) -> list[bytes]:

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..databases import without_logs
 from ..errors import InputError
 from ..files import replacing
 from ..spaces import Space, from_description
 from . import exact
 from .approximate import Approximate
-from .folder import DATABASE, GRAPH, locked, without_logs
+from .folder import DATABASE, GRAPH, locked
 from .graph import Storage
 from .hits import Hits
 from .interface import SearchIndex

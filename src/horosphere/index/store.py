@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..databases import connected, unfinished, without_logs, writable
 from ..errors import InputError
-from .folder import connected, unfinished, without_logs, writable
 from .where import Condition, Field, Value
 
 #: "Horo"; what the file is, to SQLite and to `file`.
