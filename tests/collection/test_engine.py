@@ -10,6 +10,7 @@ from horosphere.collection import Collection, build, search
 from horosphere.config import IndexConfig, SearchConfig
 from horosphere.errors import InputError
 from horosphere.index import Index, read_token
+from horosphere.index.folder import locked
 
 URI = "http://127.0.0.1:19530"
 
@@ -88,6 +89,17 @@ def test_a_kill_before_the_server_had_it(run, photos, tmp_path, server, monkeypa
             index(run, photos, tmp_path / "c")
     assert (tmp_path / "c" / "engine.json").exists()
     assert index(run, photos, tmp_path / "c").items == 13
+
+
+def test_one_command_at_a_time_adds(run, photos, tmp_path, server):
+    index(run, photos, tmp_path / "c")
+    other = locked(tmp_path / "c")
+    asked = len(server)
+    with pytest.raises(InputError, match="another process is writing"):
+        index(run, photos, tmp_path / "c")
+    assert len(server) == asked
+    other.release()
+    assert index(run, photos, tmp_path / "c").known == 13
 
 
 def test_tokens(tmp_path, monkeypatch):

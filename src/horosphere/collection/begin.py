@@ -1,12 +1,15 @@
 """Beginning a collection, or opening one to add to."""
 
 import re
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .. import build as objects
 from ..config import Config, IndexConfig, PairwiseConfig
 from ..errors import InputError
 from ..index import Index, SearchIndex, create_on_server, open_index, read_token, server_of
+from ..index.folder import locked
 from ..index.open import ENGINE
 from ..models import Embedder
 from ..runs import Run
@@ -17,7 +20,8 @@ from .thumbnails import NAME as THUMBNAILS
 _PROMISE, _STORAGE = 0.99, "float32"
 
 
-def open_to_add(folder: Path, run: Run, model: Embedder, config: IndexConfig) -> SearchIndex:
+@contextmanager
+def open_to_add(folder: Path, run: Run, model: Embedder, config: IndexConfig) -> Generator[SearchIndex]:
     """The index in the folder, made where there is none, for this process alone to write to.
 
     Raises:
@@ -30,11 +34,14 @@ def open_to_add(folder: Path, run: Run, model: Embedder, config: IndexConfig) ->
     embedded, on_server = (folder / "items.sqlite").exists(), (folder / ENGINE).exists()
     _check_engine(folder, embedded, on_server, config)
     made_by = fingerprint(run.model_path)
-    if not (embedded or on_server) or config.engine == "milvus":
-        index = _make(folder, model, made_by, token, config)
-    else:
-        index = open_index(folder, token=token)
-    try:
+    with ExitStack() as stack:
+        if on_server or config.engine == "milvus":
+            # A server knows no one writer, and the thumbnails are here.
+            stack.callback(locked(folder).release)
+        if not (embedded or on_server) or config.engine == "milvus":
+            index = stack.enter_context(_make(folder, model, made_by, token, config))
+        else:
+            index = stack.enter_context(open_index(folder, token=token))
         if index.model != made_by:
             raise InputError(
                 f"the points in {folder} were made by another run, {About.read(folder).run!r}, and those of {run.folder} "
@@ -46,10 +53,7 @@ def open_to_add(folder: Path, run: Run, model: Embedder, config: IndexConfig) ->
             asked, has = getattr(config, name), about.get(name)
             if asked not in (None, has):
                 raise InputError(f"--{name} {asked}: {folder} was made with {has}; leave it out, or give another folder")
-    except BaseException:
-        index.close()
-        raise
-    return index
+        yield index
 
 
 def _begin(folder: Path, run: Run, model: Embedder) -> None:
