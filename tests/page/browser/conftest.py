@@ -105,5 +105,13 @@ def answered(page, action, path="/api/search") -> dict:
     return waiting.value.json()
 
 
+def placed(response) -> bool:
+    """Whether it is an answer that knows the query's place in the disk."""
+    try:
+        return "/api/search" in response.url and response.json()["disk"] is not None
+    except Exception:  # Given up for a newer one: there is nothing to read.
+        return False
+
+
 def neighbours(answer: dict) -> list[list[str]]:
     return [[hit["id"] for hit in geometry["hits"]] for geometry in answer["geometries"]]

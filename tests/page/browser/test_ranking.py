@@ -6,7 +6,7 @@ from urllib.parse import quote
 from horosphere.page import Page
 from horosphere.page.safety import LOOPBACK
 
-from .conftest import answered, hits, neighbours
+from .conftest import answered, hits, neighbours, placed
 
 
 def test_weights_rank_anew_and_go_back(visit, server, collection):
@@ -97,28 +97,22 @@ def test_confusions_are_of_other_classes_and_say_their_weight(visit, server, col
     assert answer["class"] == other and f"lens={other}" in page.url
 
 
-def placed(response) -> bool:
-    """Whether it is an answer that knows the query's place in the disk."""
-    try:
-        return "/api/search" in response.url and response.json()["disk"] is not None
-    except Exception:  # Given up for a newer one: there is nothing to read.
-        return False
-
-
 def test_a_link_is_searched_once(visit, server, collection):
     count = """window.asked = 0;
         const ask = fetch;
         window.fetch = (path, ...rest) => { window.asked += path === "/api/search"; return ask(path, ...rest); };"""
-    page = visit(f"{server}/#like={collection.index.ids[0]}", script=count)
-    hits(page, 0)
+    page, held = visit(server, script=count), []
     page.wait_for_selector(".disk-legend:not([hidden])")
-    page.wait_for_function("() => document.querySelector('.disk-readout').textContent")
-    page.wait_for_timeout(200)
-    assert page.evaluate("asked") == 1
-    # The answer came before the disk, which shows its place all the same.
-    assert page.evaluate(
-        "document.querySelector('.disk-top').getContext('2d').getImageData(0, 0, 999, 999).data.some(Boolean)"
-    )
+    page.route("**/api/disk/points", lambda route: held.append(route))
+    with page.expect_request("**/api/disk/points"):
+        page.goto(f"{server}/?again#like={collection.index.ids[0]}")
+    hits(page, 0)
+    held[0].continue_()
+    page.wait_for_selector(".disk-legend:not([hidden])")
+    page.get_by_label("Show images").click()  # which lie where the query and its lines are
+    page.wait_for_timeout(300)
+    drawn = "document.querySelector('.disk-top').getContext('2d').getImageData(0, 0, 999, 999).data.some(Boolean)"
+    assert page.evaluate(drawn) and page.evaluate("asked") == 1
 
 
 def test_the_disk_and_the_neighbours_point_at_each_other(visit, serve, collection):

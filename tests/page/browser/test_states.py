@@ -18,7 +18,7 @@ from horosphere.runs import Run
 
 from ...training import tiny
 from ..conftest import serving
-from .conftest import hits
+from .conftest import hits, placed
 
 
 def test_a_bad_image_is_told_in_the_servers_words(visit, server):
@@ -35,11 +35,13 @@ def test_a_server_that_went_and_came_back(visit, serve, collection):
         address = first.enter_context(serving(Page(collection, hosts=LOOPBACK)))
         page = visit(f"{address}/#like={collection.index.ids[0]}", expected=["net::ERR_"])
         before = hits(page, 0)
+        page.wait_for_selector(".disk-legend:not([hidden])")
         first.close()
         page.locator("#k").press("ArrowRight")
         page.wait_for_selector("#banner:not([hidden])")
         assert "does not answer" in page.locator("#banner").inner_text()
-        serve(Page(collection, hosts=LOOPBACK), urlsplit(address).port)
+        with page.expect_response(placed):  # though nobody has asked the new server for its disk yet
+            serve(Page(collection, hosts=LOOPBACK), urlsplit(address).port)
         page.wait_for_selector("#banner", state="hidden")
         page.wait_for_function("() => document.querySelectorAll('.column:first-of-type .hit').length === 11")
         assert hits(page, 0)[:10] == before

@@ -79,7 +79,7 @@ class App {
     this.pending?.abort();
     if (!this.state.more.length) return this.clear();
     const pending = (this.pending = new AbortController());
-    const state = this.state, early = !this.panel.disk;
+    const state = this.state;
     this.results.wait(state.k);
     try {
       const answer = await api.ask(...request(state), pending.signal);
@@ -89,7 +89,6 @@ class App {
       this.results.show(answer, state);
       this.query.showRadius(answer.radius);
       this.panel.show(answer.disk, answer.geometries[0].hits.map(({ id }) => id));
-      if (early && this.panel.disk && !answer.disk) this.ask(); // It was laid out meanwhile.
     } catch (error) {
       if (error.name === "AbortError" || pending !== this.pending) return;
       if (error instanceof api.Refused && error.status !== 401) {
@@ -102,7 +101,7 @@ class App {
   clear() {
     this.results.clear();
     this.query.showRadius(null);
-    this.panel.show(null, []);
+    this.panel.clear();
   }
 
   key(event) {

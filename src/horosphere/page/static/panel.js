@@ -5,12 +5,12 @@ import { find, make } from "./dom.js";
 import { percent, seconds } from "./words.js";
 
 export class Panel {
-  // `onUnplaced`: the disk has come, and the answer that is shown knew no place in it.
+  // `onUnplaced`: the answer that is shown knows no place in the disk, and another may.
   constructor({ onPick, onHover, onUnplaced, onFailure }) {
     this.onUnplaced = onUnplaced;
     this.onFailure = onFailure;
     this.actions = { thumbnailUrl: api.thumbnail, onPick, onHover };
-    this.shown = { place: null, ids: [] };
+    this.shown = null;
   }
 
   async start() {
@@ -55,14 +55,31 @@ export class Panel {
       this.disk.colourBy(select.value);
       find("colour").hidden = false;
     }
-    if (this.shown.place) this.disk.showQuery(this.shown.place, this.shown.ids);
-    else if (this.shown.ids.length) this.onUnplaced();
+    if (this.shown) this.show(this.shown.place, this.shown.ids);
   }
 
-  // The query's place, or null; the ids of its neighbours.
+  // The query's place, null where the server knew none, and the ids of its neighbours.
   show(place, ids) {
     this.shown = { place, ids };
     this.disk?.showQuery(place, ids);
+    if (place) this.sought = false;
+    else if (this.disk && !this.sought) this.seek();
+  }
+
+  // The answer came before the disk was laid out, or the server was started again since: the next one may know a place.
+  async seek() {
+    this.sought = true;
+    try {
+      await api.layout(() => {});
+    } catch {
+      return; // What is wrong the next search tells.
+    }
+    if (this.shown && !this.shown.place) this.onUnplaced();
+  }
+
+  clear() {
+    this.shown = null;
+    this.disk?.showQuery(null, []);
   }
 
   // Items whose ids or labels contain the text stand out: how many; null without a disk.
