@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from horosphere.errors import InputError
 from horosphere.index import Index, approximate, embedded, graph, measuring
+from horosphere.index.rerank import rerank
+from horosphere.index.store import Store
 from horosphere.spaces import Euclidean, Hyperbolic, Mixed, Sphere
 
 SPACES = [Sphere(), Euclidean(), Hyperbolic(), Mixed([Sphere(), Hyperbolic()], [1.0, 3.0])]
@@ -263,6 +265,78 @@ def test_killed_while_building_it_opens_with_everything_and_goes_on(tmp_path, mo
         assert len(index._approximate.graph.linked) == 1500 - len(index._approximate.graph.sample)
 
 
+@pytest.fixture
+def often(monkeypatch):
+    """Unfinished graphs are written after every few rows; when told, all that a kill could leave is kept: often(folder) →
+    copies of it, from just before and after every write."""
+    monkeypatch.setattr(graph, "_CHUNK", 100)
+    monkeypatch.setattr(embedded, "_WRITTEN", -1.0)
+    monkeypatch.setattr(embedded, "_SHARE", 0.0)
+
+    def keep(folder):
+        copies = []
+
+        def copied(method):
+            def call(self, *given, **named):
+                for turn in range(2):
+                    copies.append(folder.with_name(f"copy {len(copies)}"))
+                    shutil.copytree(folder, copies[-1])
+                    if not turn:
+                        result = method(self, *given, **named)
+                return result
+
+            return call
+
+        monkeypatch.setattr(approximate.Approximate, "write", copied(approximate.Approximate.write))
+        monkeypatch.setattr(Store, "note", copied(Store.note))
+        return copies
+
+    return keep
+
+
+@pytest.mark.parametrize("gone", [0, 250], ids=["it grows", "it is worn and made anew"])
+def test_killed_while_it_builds_an_index_keeps_the_graph_in_use(tmp_path, often, monkeypatch, gone):
+    space = SPACES[3]
+    index, points = built(space, folder=tmp_path / "own")
+    more = points_of(space, 90, seed=7)
+    index.add(more, names(2000, 2090))
+    index.remove(names(0, gone))
+    monkeypatch.setattr(approximate, "_GONE", 0.1)
+    copies = often(tmp_path / "own")
+    index.build()
+    index.close()
+    assert len(copies) > 8
+    kept, ids = torch.cat([points, more])[gone:], names(gone, 2090)
+    for copy in copies:
+        with Index.load(copy) as left:
+            assert len(left) == 2090 - gone and not left.search(points[:5]).exact
+            assert agreement(left, space, kept, ids, more[:30]) >= 0.95
+    # And what a kill left half written is not left for ever.
+    half = copies[2] / ".graph.faiss.123.tmp.faiss"
+    half.write_bytes(b"half")
+    with Index.load(copies[2]) as left:
+        left.build()
+        assert not half.exists() and agreement(left, space, kept, ids, more[:30]) >= 0.95
+
+
+def test_a_disk_that_was_full_for_a_while_ends_no_build(tmp_path, often, monkeypatch):
+    space, tries = SPACES[3], []
+
+    def full(self, path, write=approximate.Approximate.write):
+        tries.append(path)
+        if len(tries) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, path)
+
+    points = points_of(space, 2000)
+    with Index.create(tmp_path, space, promise=0.95) as index:
+        monkeypatch.setattr(approximate.Approximate, "write", full)
+        index.add(points, names(0, 2000))
+        index.build()
+    with Index.load(tmp_path) as index:
+        assert len(tries) > 5 and not index.search(points[:5]).exact
+
+
 @pytest.mark.parametrize("left", [0, 1, 5, 10, 11, 200])
 def test_few_or_none_left_are_searched_exactly_and_it_begins_again(left, tmp_path):
     space = SPACES[3]
@@ -370,6 +444,15 @@ def test_copies_of_one_point():
     index.add(points, names(0, 2100))
     index.build()
     assert index.search(points[-1:]).distances.max() == 0
+
+
+def test_what_is_no_candidate_comes_last_even_beside_what_has_no_distance():
+    space = Hyperbolic(clip=None)
+    points = torch.tensor([[0.1, 0.2], [0.3, 0.1], [0.2, 0.5]])
+    queries = torch.tensor([[1e6, 0.0], [torch.nan, 0.0], [0.1, 0.2]])
+    places, distances = rerank(space, points, queries, np.array([[2, -1, 0], [-1, 1, -1], [-1, -1, 2]]))
+    assert sorted(places[0, :2]) == [0, 2] and places[:, 2].tolist() == [-1, -1, -1] and places[1, 0] == 1
+    assert places[2].tolist() == [2, -1, -1] and np.isfinite(distances[2, 0]) and np.isinf(distances[2, 1:]).all()
 
 
 @given(st.integers(0, 2**31 - 1))

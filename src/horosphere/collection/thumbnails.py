@@ -53,7 +53,7 @@ class Thumbnails:
             elif found != _APPLICATION:
                 raise InputError(f"{path} is no file of thumbnails; expected one that `horosphere index` made")
             self._database.execute("PRAGMA synchronous = FULL")
-        except sqlite3.OperationalError as error:
+        except (OSError, sqlite3.OperationalError) as error:
             raise InputError(f"{path} cannot be opened: {error}; copy the collection to where it can be") from error
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is damaged ({error}); remove it and run `horosphere index` again") from error

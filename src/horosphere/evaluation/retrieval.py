@@ -265,8 +265,9 @@ def _positives(labels: Tensor, queries: Tensor, gallery: Tensor) -> Tensor:
 
 def as_tensor(points: Tensor | ArrayLike) -> Tensor:
     """The points, in the same memory where they are an array. A memory-mapped one is often read-only: nothing writes."""
-    if isinstance(points, Tensor):
-        return points
+    # Filters of warnings are the process's, so other threads' searches leave them alone.
+    if not isinstance(points, np.ndarray) or points.flags.writeable:
+        return torch.as_tensor(points)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.as_tensor(points)

@@ -44,7 +44,8 @@ class Approximate:
         space, promise, storage: the index's.
         graph: None where there is none.
         levels: what was measured, one for each of k = 10, 20 and 100.
-        token: what the graph's file and the index's notes share; no other state has the same.
+        token: what the graph's file and the index's notes share; no other state has the same, but for the unfinished ones of
+            one build: of those the file may hold a later one than the notes, with the same levels.
         damaged: there should be a graph, but its file is missing, damaged or another index's.
     """
 
@@ -68,16 +69,19 @@ class Approximate:
         """What `noted` is told, as JSON-able values."""
         return {"token": self.token, "graph": self.graph is not None, "levels": [asdict(level) for level in self.levels]}
 
-    def noted(self, notes: dict[str, Any], path: Path | None, items: Items) -> "Approximate":
-        """This state, or the one that was written to `path`, whichever the notes are of, with the items there are."""
-        if notes["token"] == self.token:
+    def noted(self, notes: list[dict[str, Any]], path: Path | None, items: Items) -> "Approximate":
+        """This state, or the one that was written to `path`, whichever the notes are of, with the items there are. Where a
+        writing was not finished there are several notes: those of the graph in the file count, or else the last without one.
+        """
+        if any(own["token"] == self.token for own in notes):
             return self.beside(items)
         bare = Approximate(self.space, self.promise, self.storage)
-        graph = Graph.read(path, notes["token"], self.space) if path and notes["graph"] else None
-        if notes["graph"] and graph is None:
-            return replace(bare, damaged=True)
-        levels = tuple(Recall(**level) for level in notes["levels"])
-        return replace(bare, graph=graph, levels=levels, token=notes["token"]).beside(items)
+        for own in sorted(notes[::-1], key=lambda own: not own["graph"]):
+            graph = Graph.read(path, own["token"], self.space) if path and own["graph"] else None
+            if graph is not None or not own["graph"]:
+                levels = tuple(Recall(**level) for level in own["levels"])
+                return replace(bare, graph=graph, levels=levels, token=own["token"]).beside(items)
+        return replace(bare, damaged=True)
 
     def level(self, k: int) -> Recall | None:
         """What was measured for searches of `k` neighbours."""

@@ -102,8 +102,8 @@ class Index(SearchIndex):
         # What is stored in less takes less memory: the float32 points, of which few are read at a time, stay on the disk.
         new = np.empty if self.storage == "float32" else mapped(self.folder)
         items = Items.of(self.space, rows, ids, points, new)
-        if notes := about.get("approximate"):
-            approximate = approximate.noted(notes, self.folder and self.folder / GRAPH, items)
+        self._notes = about.get("graphs") or [Approximate(self.space, self.promise, self.storage).notes]
+        approximate = approximate.noted(self._notes, self.folder and self.folder / GRAPH, items)
         # What searches read, in one piece, so that both are of one moment.
         self._state = items, approximate
 
@@ -156,8 +156,8 @@ class Index(SearchIndex):
         A search with the graph compares a query with few items. Without it, or where it does not keep the promise more
         quickly, searches compare all items: `recall` and `describe` tell. Once built, an index that grows extends its graph
         and measures it again by itself; where no graph was worth having, only `build` tries again, once a tenth of the items
-        has come or gone. Ctrl-C leaves what is done so far, a kill what was done about a minute before, and the next `build`
-        goes on from there.
+        has come or gone. Ctrl-C leaves what is done so far, a kill what was done about a minute before, or the graph in use
+        where that is made anew; the next `build` goes on from there.
         """
         with self._writing():
             items, latest = self._items, self._approximate
@@ -165,9 +165,10 @@ class Index(SearchIndex):
             try:
                 for state in latest.building(items, self._exactly(items), progress=progress):
                     latest = state
-                    if (start := time.monotonic()) > due:
-                        # Not taken: what searches read may not grow under them.
-                        self._write(latest.beside(items))
+                    # What has levels is in use, and not given for what has none. Without room, the last writing will tell.
+                    if (start := time.monotonic()) > due and (latest.levels or not self._approximate.levels):
+                        with suppress(InputError):
+                            self._write(latest)  # and not taken: what searches read may not grow under them
                         took = time.monotonic() - start
                         due = start + took + max(_WRITTEN, _SHARE * took)
             finally:
@@ -202,8 +203,10 @@ class Index(SearchIndex):
         self._write(state)
 
     def _write(self, state: Approximate) -> None:
-        """Where this fails, what was written last still holds."""
+        """Where this fails or is killed, what was written last still holds: until the file is in its place, the store has the
+        notes of both, and the file's token says of which it is."""
         if self.folder is not None:
+            self._note([*self._notes, state.notes])
             try:
                 state.write(self.folder / GRAPH)
             except OSError as error:
@@ -211,8 +214,12 @@ class Index(SearchIndex):
                     f"cannot write the graph to {self.folder}: {error.strerror}. All items are there; make room, and build "
                     "the index again"
                 ) from None
+        self._note([state.notes])
+
+    def _note(self, notes: list[dict[str, Any]]) -> None:
         with self._store.writing():
-            self._store.note(approximate=state.notes)
+            self._store.note(graphs=notes)
+        self._notes = notes
 
     def _changed(self) -> None:
         """Extend the graph, or measure its recall again, where that is due."""

@@ -11,7 +11,7 @@ _LOCK = ".items.lock"
 
 
 def locked(folder: Path) -> FileLock:
-    """A lock of the folder's one writer, which ends with its process."""
+    """A lock of the folder's one writer, which ends with its process. What a killed one was writing is removed."""
     lock = FileLock(folder / _LOCK, thread_local=False)
     try:
         lock.acquire(timeout=0)
@@ -21,4 +21,6 @@ def locked(folder: Path) -> FileLock:
         ) from None
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}; copy the index to another folder") from None
+    for unfinished in folder.glob(f".{GRAPH}.*"):
+        unfinished.unlink(missing_ok=True)
     return lock

@@ -3,6 +3,7 @@
 The sample's items stay outside the graph, see `promise`. An effort that is no quicker than exact search is not tried.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,8 +29,8 @@ _EFFORTS = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024]
 _TIMED = 30
 #: Queries searched exactly at a time, between two steps of the bar.
 _TOGETHER = 100
-#: This thread's processor time, where the system tells it finely: what else the machine does decides nothing.
-_clock = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-5 else time.perf_counter
+#: This thread's processor time, so that what else the machine does decides nothing; Windows tells it in ticks of 16 ms.
+_clock = time.perf_counter if sys.platform == "win32" else time.thread_time
 
 #: `exact(queries (b, p), k)`: places of the nearest items (b, k), and their distances.
 Exact = Callable[[Tensor, int], tuple[NDArray[np.int64], NDArray[np.float64]]]

@@ -174,7 +174,7 @@ class MilvusIndex(SearchIndex):
         if self._outdated:
             search["sentence"] += " A tenth of them has come or gone since recall was measured: build the index again."
         if recall := self.recall:
-            search |= {"exact": recall.effort is None, "recall": recall.value, "sample": recall.sample}
+            search |= {"exact": recall.effort is None, "recall": recall.value, "k": recall.k, "sample": recall.sample}
             search |= {"levels": [asdict(recall)], "sentence": recall.sentence}
         return own | {name: self._about[name] for name in ("dim", "space", "model", "promise")} | {"search": search}
 

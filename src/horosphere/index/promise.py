@@ -94,7 +94,7 @@ class Recall:
         bound: what the worst recall at 1 to k exceeds with 95 % confidence.
         sample: how many items it was measured with.
         effort: candidates that the graph's search keeps in sight; None where searches are exact.
-        milliseconds: of one query: {"exact": …, "graph": …}.
+        milliseconds: of one query, {"exact": …, "graph": …}; of the embedded index processor time, without waiting.
         sentence: all this in words.
         items, last: how many items there were, and the last one's row.
     """

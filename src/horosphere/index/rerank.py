@@ -30,5 +30,5 @@ def rerank(
     flat = torch.from_numpy(np.where(none, 0, places)).view(-1)
     found = distances(space, queries, torch.from_numpy(np.arange(b).repeat(m)), points, flat).numpy().reshape(b, m)
     found[none] = np.inf
-    each, order = np.arange(b)[:, None], np.lexsort((places, found))
+    each, order = np.arange(b)[:, None], np.lexsort((places, found, none))  # last even beside infinity and NaN
     return places[each, order], found[each, order]
