@@ -71,12 +71,12 @@ class Approximate:
 
     def noted(self, notes: list[dict[str, Any]], path: Path | None, items: Items) -> "Approximate":
         """This state, or the one that was written to `path`, whichever the notes are of, with the items there are. Where a
-        writing was not finished there are several notes: those of the graph in the file count, or else the last without one.
+        writing was not finished there are several notes: those of the graph in the file count, or else those of none.
         """
         if any(own["token"] == self.token for own in notes):
             return self.beside(items)
         bare = Approximate(self.space, self.promise, self.storage)
-        for own in sorted(notes[::-1], key=lambda own: not own["graph"]):
+        for own in sorted(notes, key=lambda own: own["graph"], reverse=True):
             graph = Graph.read(path, own["token"], self.space) if path and own["graph"] else None
             if graph is not None or not own["graph"]:
                 levels = tuple(Recall(**level) for level in own["levels"])

@@ -203,8 +203,8 @@ class Index(SearchIndex):
         self._write(state)
 
     def _write(self, state: Approximate) -> None:
-        """Where this fails or is killed, what was written last still holds: until the file is in its place, the store has the
-        notes of both, and the file's token says of which it is."""
+        """Where this fails or is killed, what was written last still holds: until the file is in its place, the store has
+        the notes of both, and the file's token says of which it is."""
         if self.folder is not None:
             self._note([*self._notes, state.notes])
             try:
