@@ -11,6 +11,7 @@ export class Panel {
     this.onFailure = onFailure;
     this.actions = { thumbnailUrl: api.thumbnail, onPick, onHover };
     this.shown = null;
+    this.sought = false;
   }
 
   async start() {
