@@ -69,7 +69,7 @@ def run(items: int = ITEMS) -> list[dict]:
     rows += [{"name": name, "seconds": seconds, "ratio": seconds / floor} for name, seconds in first.items()]
     if index.recall is None or index.recall.effort is None:
         return [*rows, {"name": "server, graph", "note": f"none after {took:.0f} s: comparing all items was as quick"}]
-    name = f"server, graph (built in {took:.0f} s; recall@{K} {index.recall.value:.3f})"
+    name = f"server, graph (built in {took:.0f} s; recall@{index.recall.k} {index.recall.value:.3f})"
     return [
         *rows,
         {

@@ -61,7 +61,7 @@ def confusions(
     if "class" not in fields:
         raise InputError("the items have no classes, so none can be confused: add them with --metadata, or a folder a class")
     if own_class is None:
-        nearest = _without(index.search(query, 1 + len(left_out)), left_out, 1).ids[0].tolist()
+        nearest = index.search(query, 1 + len(left_out)).without(left_out, 1).ids[0].tolist()
         own_class = next((str(item["class"]) for item in index.metadata(nearest) if "class" in item), None)
         if own_class is None:
             raise InputError("the nearest item has no class: say which one the query is of")
@@ -75,20 +75,10 @@ def confusions(
     # An item without a class is of no other class either.
     all_have = sum(counts.values()) == len(index)
     others = {"class": {"not": own_class} if all_have else [name for name in counts if name != own_class]}
-    hits = {
-        name: _without(
-            index.search(query, k + len(left_out), where=others, weights=collection.geometries[name]), left_out, k
-        )
-        for name in names
-    }
+    most, ways = k + len(left_out), collection.geometries
+    hits = {name: index.search(query, most, where=others, weights=ways[name]).without(left_out, k) for name in names}
     weights = {name: negative_shares(hits[name].distances[0], temperatures[name]) for name in names}
     return Confusions(own_class, hits, weights, temperatures)
-
-
-def _without(hits: Hits, left_out: Set[str], k: int) -> Hits:
-    """The first `k` hits of one query that are not left out."""
-    kept = [i for i, id in enumerate(hits.ids[0]) if id not in left_out][:k]
-    return Hits(hits.ids[:, kept], hits.distances[:, kept], hits.exact)
 
 
 def negative_shares(distances: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

@@ -89,27 +89,26 @@ def search(collection: Collection, config: SearchConfig) -> list[Answer]:
     for query, point, own in _points(collection, config):
         neighbours = {}
         for name, weights in ways.items():
-            hits = collection.index.search(point, config.k + (own is not None), where=where, weights=weights)
-            found = [pair for pair in zip(hits.ids[0], hits.distances[0].tolist(), strict=True) if pair[0] != own]
-            found = found[: config.k]
-            metadata = collection.index.metadata([id for id, _ in found])
-            neighbours[name] = [Neighbour(id, apart, item) for (id, apart), item in zip(found, metadata, strict=True)]
+            hits = collection.index.search(point, config.k + len(own), where=where, weights=weights).without(own, config.k)
+            ids = hits.ids[0].tolist()
+            found = zip(ids, hits.distances[0].tolist(), collection.index.metadata(ids), strict=True)
+            neighbours[name] = [Neighbour(*each) for each in found]
         answers.append(Answer(query, _radius(collection, point), neighbours))
     return answers
 
 
-def _points(collection: Collection, config: SearchConfig) -> list[tuple[str, Tensor, str | None]]:
-    """Each query with its point (1, p), and its own id where it is an item."""
+def _points(collection: Collection, config: SearchConfig) -> list[tuple[str, Tensor, frozenset[str]]]:
+    """Each query with its point (1, p), and its own id where it is an item, which does not find itself."""
     found = []
     for query in config.queries:
         if os.path.isfile(query):  # Path's raises where the name is too long for one
             try:
-                found.append((query, collection.embed([Path(query).read_bytes()]), None))
+                found.append((query, collection.embed([Path(query).read_bytes()]), frozenset()))
             except UnreadableImage as error:
                 raise InputError(f"{query} cannot be read: {error.reason}; expected an image") from None
         else:
-            found.append((query, _point(collection, query, " and no file"), query))
-    return found + [(id, _point(collection, id), id) for id in config.id]
+            found.append((query, _point(collection, query, " and no file"), frozenset([query])))
+    return found + [(id, _point(collection, id), frozenset([id])) for id in config.id]
 
 
 def _point(collection: Collection, id: str, more: str = "") -> Tensor:

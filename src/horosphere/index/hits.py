@@ -1,5 +1,6 @@
 """What a search found."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,3 +20,8 @@ class Hits:
     ids: NDArray
     distances: NDArray[np.float64]
     exact: bool
+
+    def without(self, ids: Set[str], k: int) -> "Hits":
+        """Of a single query's hits the first `k` that are none of `ids`: of `k + len(ids)` hits, the `k` nearest others."""
+        kept = [place for place, id in enumerate(self.ids[0]) if id not in ids][:k]
+        return Hits(self.ids[:, kept], self.distances[:, kept], self.exact)

@@ -114,7 +114,7 @@ def confuse(collection: Collection, query: Query, label: str | None, k: int) -> 
     milliseconds = 1e3 * (time.perf_counter() - started) / len(found.hits)
     columns = {}
     for name, hits in found.hits.items():
-        column = _kept(collection, query, k, hits, collection.geometries[name]) | {"milliseconds": milliseconds}
+        column = _told(collection, hits, collection.geometries[name]) | {"milliseconds": milliseconds}
         columns[name] = column | {"shares": found.weights[name].tolist()}
     return _answer(collection, query, columns) | {"class": found.own_class, "sentence": found.sentence}
 
@@ -150,13 +150,12 @@ def _column(collection: Collection, query: Query, k: int, weights: Any, where: A
     except InputError as error:
         refuse(422, without_folder(collection, error))
     milliseconds = 1e3 * (time.perf_counter() - started)
-    return _kept(collection, query, k, hits, weights) | {"milliseconds": milliseconds}
+    return _told(collection, hits.without(query.left_out, k), weights) | {"milliseconds": milliseconds}
 
 
-def _kept(collection: Collection, query: Query, k: int, hits: Hits, weights: Sequence[float] | None) -> dict[str, Any]:
-    """The first `k` hits that the query does not name."""
-    kept = [i for i, id in enumerate(hits.ids[0]) if id not in query.left_out][:k]
-    distances = hits.distances[0][kept]
+def _told(collection: Collection, hits: Hits, weights: Sequence[float] | None) -> dict[str, Any]:
+    """What a column says of itself, its ids and distances."""
+    distances = hits.distances[0]
     if not np.isfinite(distances).all():
         refuse(422, "the query lies so far out that its distances are beyond float64; expected a point that a model made")
     if weights is None:
@@ -164,7 +163,7 @@ def _kept(collection: Collection, query: Query, k: int, hits: Hits, weights: Seq
     return {
         "weights": None if weights is None else list(weights),
         "exact": hits.exact,
-        "ids": [str(hits.ids[0][i]) for i in kept],
+        "ids": hits.ids[0].tolist(),
         "distances": distances.tolist(),
     }
 
